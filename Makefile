@@ -1,0 +1,165 @@
+# migrate_ext: build, install and test (PGXS)
+#
+#   make && make install      build against the server that pg_config names
+#   make installcheck         pg_regress and isolation tests on a running server
+#   make test                 everything, on a server of its own; installs what is missing first
+#   make demo | bench | soak  see test/
+#   make DEV=1                warnings are errors, no bitcode
+#
+# The file also parses where no server is installed: the test targets install one.
+
+.PHONY: all test demo bench soak lint dist FORCE
+all:
+
+EXTENSION  = migrate_ext
+MODULE_big = migrate_ext
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\([^']*\)'.*/\1/p" migrate_ext.control)
+
+OBJS = \
+	src/migrate_ext.o \
+	src/base/identity.o \
+	src/base/quote.o \
+	src/base/setting.o \
+	src/base/spi.o \
+	src/base/subxact.o \
+	src/catalog/dirty_key.o \
+	src/catalog/divergence.o \
+	src/catalog/event.o \
+	src/catalog/gate_result.o \
+	src/catalog/job.o \
+	src/catalog/job_range.o \
+	src/catalog/mapping.o \
+	src/catalog/mapping_column.o \
+	src/catalog/migration.o \
+	src/catalog/rejected_row.o \
+	src/catalog/verification.o \
+	src/projection/expression.o \
+	src/projection/key.o \
+	src/projection/projection.o \
+	src/hash/checksum.o \
+	src/hash/encode.o \
+	src/capture/dual_write.o \
+	src/capture/plan_cache.o \
+	src/capture/trigger.o \
+	src/copy/backfill.o \
+	src/copy/sync.o \
+	src/verify/compare.o \
+	src/verify/repair.o \
+	src/verify/table_checksum.o \
+	src/verify/verify.o \
+	src/lifecycle/assess.o \
+	src/lifecycle/cutover.o \
+	src/lifecycle/define.o \
+	src/lifecycle/gate.o \
+	src/lifecycle/lock.o \
+	src/lifecycle/map.o \
+	src/lifecycle/phase.o \
+	src/lifecycle/rollback.o \
+	src/lifecycle/start.o \
+	src/worker/launch.o \
+	src/worker/main.o \
+	src/worker/request.o \
+	src/worker/wait.o \
+	src/report/report.o \
+	src/report/see.o
+
+# The install script is these parts, in this order.
+SQL_PARTS = \
+	sql/schema.sql \
+	sql/hash.sql \
+	sql/define.sql \
+	sql/run.sql \
+	sql/prove.sql \
+	sql/go.sql \
+	sql/see.sql
+SQL_SCRIPT = sql/migrate_ext--$(EXTVERSION).sql
+
+DATA_built = $(SQL_SCRIPT)
+DATA       = $(wildcard sql/migrate_ext--*--*.sql)
+
+# Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
+# test/t/NAME.pl.  test/lint compares the lists with the files.
+REGRESS   = extension checksum
+ISOLATION =
+PGTAP     =
+TAP       =
+
+REGRESS_OPTS   = --inputdir=test
+ISOLATION_OPTS = --inputdir=test/isolation
+
+PG_CPPFLAGS = -I$(srcdir)/src -DMIGRATE_EXT_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS   = -fvisibility=hidden
+EXTRA_CLEAN = .build-flags $(SQL_SCRIPT).tmp results output_iso regression.diffs regression.out
+
+ifdef DEV
+PG_CFLAGS += -Wall -Wextra -Werror -Wno-unknown-warning-option -Wno-unused-parameter \
+	-Wno-sign-compare -Wno-missing-field-initializers -Wno-cast-function-type -Wno-clobbered
+endif
+
+PG_CONFIG ?= pg_config
+export PG_CONFIG
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+
+ifneq ($(PGXS),)
+
+# Bitcode needs the clang the server was built with; do without rather than fail.
+PGXS_CLANG := $(shell sed -n 's/^CLANG *= *//p' $(dir $(PGXS))../Makefile.global)
+ifeq ($(if $(DEV),,$(shell command -v $(PGXS_CLANG) 2>/dev/null)),)
+override with_llvm = no
+endif
+
+include $(PGXS)
+
+# Before 16 the server's headers do not mark what a module exports.
+ifeq ($(MAJORVERSION),15)
+override CPPFLAGS += -D'PGDLLEXPORT=__attribute__((visibility("default")))'
+endif
+
+# Objects of another server version or other flags are stale.
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h) .build-flags
+
+.build-flags: FORCE
+	@echo '$(subst ','\'',$(VERSION_NUM) $(CC) $(CPPFLAGS) $(CFLAGS))' >$@.new; \
+	if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
+
+else
+
+all install uninstall installcheck clean:
+	@echo 'no usable pg_config: install the server development package, set PG_CONFIG, or run "make test"' >&2
+	@exit 1
+
+endif
+
+$(SQL_SCRIPT): $(SQL_PARTS) migrate_ext.control Makefile
+	@set -e; { \
+		printf '%s\n' '\echo Use "CREATE EXTENSION migrate_ext" to load this file. \quit'; \
+		for part in $(SQL_PARTS); do printf '\n-- part: %s\n' "$${part##*/}"; cat "$$part"; done; \
+	} >$@.tmp
+	@mv $@.tmp $@
+
+test:
+	@test/run
+
+demo:
+	@test/demo/run
+
+bench:
+	@test/bench/run
+
+soak:
+	@test/soak
+
+ifneq ($(PGXS),)
+lint: all
+endif
+lint:
+	@test/lint
+
+DIST_VERSION = $(shell sed -n 's/^\t"version": "\([^"]*\)".*/\1/p' META.json)
+dist:
+	git archive --format=zip --prefix=migrate_ext-$(DIST_VERSION)/ \
+		-o migrate_ext-$(DIST_VERSION).zip HEAD
+
+# For the test scripts: make -s print-REGRESS
+print-%:
+	@echo $($*)

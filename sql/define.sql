@@ -1,0 +1,50 @@
+-- Trigger functions: only the extension's own triggers use them.
+CREATE FUNCTION migrate_ext.capture() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'migrate_capture';
+REVOKE ALL ON FUNCTION migrate_ext.capture() FROM PUBLIC;
+COMMENT ON FUNCTION migrate_ext.capture() IS 'dual write: applies a statement''s rows to the other side';
+
+CREATE FUNCTION migrate_ext.reject_stale_write() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'migrate_reject_stale_write';
+REVOKE ALL ON FUNCTION migrate_ext.reject_stale_write() FROM PUBLIC;
+COMMENT ON FUNCTION migrate_ext.reject_stale_write() IS 'rejects writes to the side that a cutover replaced';
+
+-- Define
+CREATE FUNCTION @extschema@.migrate_create(migration text, description text DEFAULT NULL)
+	RETURNS bigint LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_create';
+REVOKE ALL ON FUNCTION @extschema@.migrate_create(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_create(text, text) IS
+	'creates a migration, owned by the current role; returns its id';
+
+CREATE FUNCTION @extschema@.migrate_map(
+	migration text, source regclass, target regclass, columns jsonb DEFAULT NULL,
+	key text[] DEFAULT NULL, filter text DEFAULT NULL, dedupe_by text DEFAULT NULL,
+	reverse jsonb DEFAULT NULL, capture text DEFAULT 'trigger', on_error text DEFAULT 'defer')
+	RETURNS bigint LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_map';
+REVOKE ALL ON FUNCTION @extschema@.migrate_map(text, regclass, regclass, jsonb, text[], text, text, jsonb, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_map(text, regclass, regclass, jsonb, text[], text, text, jsonb, text, text) IS
+	'maps source rows to target rows: expressions by target column, key, filter, and the way back; returns the mapping''s id';
+
+CREATE FUNCTION @extschema@.migrate_unmap(migration text, mapping bigint)
+	RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_unmap';
+REVOKE ALL ON FUNCTION @extschema@.migrate_unmap(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_unmap(text, bigint) IS 'removes a mapping before its migration has started';
+
+CREATE FUNCTION @extschema@.migrate_set(migration text, setting text, value text)
+	RETURNS text LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_set';
+REVOKE ALL ON FUNCTION @extschema@.migrate_set(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_set(text, text, text) IS
+	'changes a setting live; null goes back to the default; returns the value before';
+
+CREATE FUNCTION @extschema@.migrate_drop(migration text)
+	RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_drop';
+REVOKE ALL ON FUNCTION @extschema@.migrate_drop(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_drop(text) IS 'forgets a migration that is planned, rolled back or done; its events stay';
+
+-- Plan
+CREATE FUNCTION @extschema@.migrate_assess(migration text)
+	RETURNS TABLE (severity text, subject text, finding text, advice text)
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_assess';
+REVOKE ALL ON FUNCTION @extschema@.migrate_assess(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_assess(text) IS
+	'what will bite, before it does; a blocker keeps migrate_start from starting';

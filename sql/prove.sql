@@ -1,0 +1,38 @@
+-- Prove
+CREATE FUNCTION @extschema@.migrate_table_checksum(relation regclass, columns text[] DEFAULT NULL,
+	filter text DEFAULT NULL)
+	RETURNS TABLE (rows bigint, checksum text)
+	LANGUAGE C STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'migrate_table_checksum';
+REVOKE ALL ON FUNCTION @extschema@.migrate_table_checksum(regclass, text[], text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_table_checksum(regclass, text[], text) IS
+	'count and order-independent checksum of a table''s rows; columns default to all, by name';
+
+CREATE FUNCTION @extschema@.migrate_verify(migration text, method text DEFAULT 'scan',
+	sample_rows bigint DEFAULT NULL)
+	RETURNS TABLE (mapping bigint, source_rows bigint, target_rows bigint, filtered bigint,
+		rejected bigint, deduplicated bigint, pending bigint, missing bigint, extra bigint,
+		different bigint, checksum_match boolean, snapshot_lsn pg_lsn, elapsed interval)
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_verify';
+REVOKE ALL ON FUNCTION @extschema@.migrate_verify(text, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_verify(text, text, bigint) IS
+	'compares both sides in one snapshot; stores the result and the keys that differ';
+
+CREATE FUNCTION @extschema@.migrate_divergence(migration text)
+	RETURNS TABLE (mapping bigint, kind text, key jsonb, columns text[], source_row jsonb,
+		target_row jsonb, found_at timestamptz)
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'migrate_divergence';
+REVOKE ALL ON FUNCTION @extschema@.migrate_divergence(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_divergence(text) IS 'the differences that the newest verification found';
+
+CREATE FUNCTION @extschema@.migrate_repair(migration text)
+	RETURNS bigint LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_repair';
+REVOKE ALL ON FUNCTION @extschema@.migrate_repair(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_repair(text) IS
+	'derives the differing keys again from the authoritative side; returns how many were settled';
+
+CREATE FUNCTION @extschema@.migrate_ledger(migration text)
+	RETURNS TABLE (mapping bigint, line text, rows bigint, explained boolean)
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'migrate_ledger';
+REVOKE ALL ON FUNCTION @extschema@.migrate_ledger(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_ledger(text) IS
+	'accounts for every source row, by the newest verification: source - filtered - rejected - deduplicated = target';

@@ -1,0 +1,264 @@
+-- The state of all migrations.  A plain CREATE SCHEMA: a squatted one is an error.
+CREATE SCHEMA migrate_ext;
+REVOKE ALL ON SCHEMA migrate_ext FROM PUBLIC;
+-- Names in generated statements (migrate_ext.identical) must resolve for the owners of mapped tables.
+GRANT USAGE ON SCHEMA migrate_ext TO PUBLIC;
+COMMENT ON SCHEMA migrate_ext IS 'migrate_ext: state of migrations between table shapes';
+
+CREATE TABLE migrate_ext.migration (
+	migration_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name			text NOT NULL UNIQUE CHECK (name <> ''),
+	description		text,
+	owner			regrole NOT NULL,
+	phase			text NOT NULL DEFAULT 'planned' CHECK (phase IN
+					('planned', 'dual_write', 'backfill', 'shadow', 'soak', 'done', 'rolled_back')),
+	phase_since		timestamptz NOT NULL DEFAULT now(),
+	cutover_method	text CHECK (cutover_method IN ('swap', 'switch')),
+	paused			boolean NOT NULL DEFAULT false,
+	settings		jsonb NOT NULL DEFAULT '{}',
+	changed_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	created_at		timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE migrate_ext.migration IS 'one row per migration: a set of mappings that move together';
+COMMENT ON COLUMN migrate_ext.migration.changed_at IS 'last change of a mapping or repair of a row: a verification must be newer';
+
+CREATE TABLE migrate_ext.mapping (
+	mapping_id		bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	migration_id	bigint NOT NULL REFERENCES migrate_ext.migration ON DELETE CASCADE,
+	direction		text NOT NULL DEFAULT 'forward' CHECK (direction IN ('forward', 'reverse')),
+	reverse_of		bigint REFERENCES migrate_ext.mapping ON DELETE CASCADE,
+	source			regclass NOT NULL,
+	target			regclass NOT NULL,
+	key				text[] NOT NULL CHECK (cardinality(key) > 0),
+	filter			text,
+	scope			text,
+	dedupe_by		text,
+	capture			text NOT NULL DEFAULT 'trigger' CHECK (capture IN ('trigger', 'queue', 'watermark', 'logical', 'none')),
+	on_error		text NOT NULL DEFAULT 'defer' CHECK (on_error IN ('defer', 'abort')),
+	clears			boolean NOT NULL DEFAULT false,
+	whole_row		boolean NOT NULL DEFAULT false,
+	complete		boolean NOT NULL DEFAULT false,
+	owner			regrole NOT NULL,
+	CHECK ((direction = 'reverse') = (reverse_of IS NOT NULL))
+);
+CREATE INDEX ON migrate_ext.mapping (migration_id, mapping_id);
+COMMENT ON TABLE migrate_ext.mapping IS 'a projection from source rows to target rows, with a key; the reverse direction is a mapping of its own';
+COMMENT ON COLUMN migrate_ext.mapping.filter IS 'condition over the source row (src)';
+COMMENT ON COLUMN migrate_ext.mapping.scope IS 'condition over the target row: which of the target''s rows this mapping answers for';
+COMMENT ON COLUMN migrate_ext.mapping.clears IS 'the target row belongs to another mapping: where this one has no row, its columns are set to null and the row stays';
+COMMENT ON COLUMN migrate_ext.mapping.whole_row IS 'an expression uses the source row as a value';
+COMMENT ON COLUMN migrate_ext.mapping.complete IS 'every source row has been copied: deletes need no dirty key any more';
+COMMENT ON COLUMN migrate_ext.mapping.owner IS 'the role the mapping''s statements run as';
+
+CREATE TABLE migrate_ext.mapping_column (
+	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
+	ordinal			int NOT NULL,
+	target_column	text NOT NULL,
+	expression		text NOT NULL,
+	PRIMARY KEY (mapping_id, ordinal),
+	UNIQUE (mapping_id, target_column)
+);
+COMMENT ON TABLE migrate_ext.mapping_column IS 'a target column and the expression over the source row that gives its value, with every name qualified';
+
+CREATE TABLE migrate_ext.job (
+	job_id			bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	migration_id	bigint NOT NULL REFERENCES migrate_ext.migration ON DELETE CASCADE,
+	kind			text NOT NULL CHECK (kind IN ('backfill', 'sync', 'verify')),
+	status			text NOT NULL DEFAULT 'requested' CHECK (status IN
+					('requested', 'running', 'stopped', 'failed', 'cancelled', 'done')),
+	step			text CHECK (step IN ('copy', 'barrier', 'drain')),
+	workers			int NOT NULL CHECK (workers >= 0),
+	batch_rows		int CHECK (batch_rows > 0),
+	run_until		timestamptz,
+	requested_by	regrole NOT NULL,
+	requested_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	started_at		timestamptz,
+	finished_at		timestamptz,
+	finished_xid	xid8,
+	throttle_reason	text,
+	error_sqlstate	text,
+	error_message	text,
+	error_context	text
+);
+CREATE UNIQUE INDEX job_one_open ON migrate_ext.job (migration_id, kind)
+	WHERE status NOT IN ('cancelled', 'done');
+COMMENT ON TABLE migrate_ext.job IS 'one backfill, sync or verify run';
+COMMENT ON COLUMN migrate_ext.job.finished_xid IS 'last transaction of the job: snapshots older than it do not see all copied rows';
+
+CREATE TABLE migrate_ext.job_range (
+	job_id			bigint NOT NULL REFERENCES migrate_ext.job ON DELETE CASCADE,
+	range_no		int NOT NULL,
+	source			regclass NOT NULL,
+	relation		regclass NOT NULL,
+	filenode		oid NOT NULL,
+	first_block		bigint NOT NULL CHECK (first_block >= 0),
+	end_block		bigint NOT NULL CHECK (end_block >= first_block),
+	next_block		bigint NOT NULL,
+	done			boolean NOT NULL DEFAULT false,
+	rows			bigint NOT NULL DEFAULT 0,
+	batches			bigint NOT NULL DEFAULT 0,
+	retries			bigint NOT NULL DEFAULT 0,
+	batch_blocks	int,
+	worker_pid		int,
+	touched_at		timestamptz,
+	PRIMARY KEY (job_id, range_no),
+	CHECK (next_block BETWEEN first_block AND end_block)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE migrate_ext.job_range IS 'a range of heap blocks of a leaf relation; next_block moves on in the transaction that copied the rows before it';
+
+CREATE TABLE migrate_ext.dirty_key (
+	dirty_key_id	bigint GENERATED ALWAYS AS IDENTITY,
+	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
+	key				jsonb,
+	reason			text NOT NULL CHECK (reason IN ('delete', 'error', 'queue', 'truncate', 'reconcile', 'repair')),
+	sqlstate		text,
+	message			text,
+	attempts		int NOT NULL DEFAULT 0,
+	dirtied_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (mapping_id, dirty_key_id)
+);
+COMMENT ON TABLE migrate_ext.dirty_key IS 'the target''s state for this key may be wrong: re-derive it from the source; append-only, so that no writer ever waits for another here';
+COMMENT ON COLUMN migrate_ext.dirty_key.key IS 'target key columns and values; null: any key may be wrong, compare all of them';
+
+CREATE TABLE migrate_ext.rejected_row (
+	rejected_row_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
+	key				jsonb,
+	sqlstate		text NOT NULL,
+	message			text NOT NULL,
+	rule			text,
+	row_image		jsonb,
+	rejected_at		timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX ON migrate_ext.rejected_row (mapping_id);
+COMMENT ON TABLE migrate_ext.rejected_row IS 'source rows that cannot be stored in the target, with the reason';
+
+CREATE TABLE migrate_ext.verification (
+	verification_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
+	method			text NOT NULL CHECK (method IN ('scan', 'range', 'sample')),
+	source_rows		bigint NOT NULL,
+	target_rows		bigint NOT NULL,
+	filtered		bigint NOT NULL,
+	rejected		bigint NOT NULL,
+	deduplicated	bigint NOT NULL,
+	pending			bigint NOT NULL,
+	missing			bigint NOT NULL,
+	extra			bigint NOT NULL,
+	different		bigint NOT NULL,
+	source_checksum	text NOT NULL,
+	target_checksum	text NOT NULL,
+	checksum_match	boolean NOT NULL,
+	clean			boolean NOT NULL,
+	snapshot		pg_snapshot NOT NULL,
+	snapshot_lsn	pg_lsn,
+	started_at		timestamptz NOT NULL,
+	elapsed			interval NOT NULL
+);
+CREATE INDEX ON migrate_ext.verification (mapping_id, verification_id);
+COMMENT ON TABLE migrate_ext.verification IS 'result of comparing a mapping''s source with its target in one snapshot';
+COMMENT ON COLUMN migrate_ext.verification.clean IS 'nothing missing, extra, different or pending, and the checksums agree';
+
+CREATE TABLE migrate_ext.divergence (
+	divergence_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	verification_id	bigint NOT NULL REFERENCES migrate_ext.verification ON DELETE CASCADE,
+	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
+	kind			text NOT NULL CHECK (kind IN ('missing', 'extra', 'different')),
+	key				jsonb,
+	columns			text[],
+	source_row		jsonb,
+	target_row		jsonb,
+	found_at		timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX ON migrate_ext.divergence (verification_id);
+CREATE INDEX ON migrate_ext.divergence (mapping_id);
+COMMENT ON TABLE migrate_ext.divergence IS 'a key whose target row is not the projection of its source row';
+COMMENT ON COLUMN migrate_ext.divergence.source_row IS 'values, stored only where setting store_values is on';
+
+CREATE TABLE migrate_ext.custom_check (
+	custom_check_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	migration_id	bigint NOT NULL REFERENCES migrate_ext.migration ON DELETE CASCADE,
+	name			text NOT NULL,
+	query			text NOT NULL,
+	UNIQUE (migration_id, name)
+);
+COMMENT ON TABLE migrate_ext.custom_check IS 'a query of the DBA that must return no row';
+
+CREATE TABLE migrate_ext.gate_result (
+	gate_result_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	migration_id	bigint NOT NULL REFERENCES migrate_ext.migration ON DELETE CASCADE,
+	to_phase		text NOT NULL,
+	criterion		text NOT NULL,
+	threshold		text NOT NULL,
+	measured		text NOT NULL,
+	passed			boolean NOT NULL,
+	checked_at		timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX ON migrate_ext.gate_result (migration_id);
+COMMENT ON TABLE migrate_ext.gate_result IS 'what each criterion of a gate measured when a phase was entered';
+
+CREATE TABLE migrate_ext.key_map (
+	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
+	source_key		jsonb NOT NULL,
+	target_key		jsonb NOT NULL,
+	PRIMARY KEY (mapping_id, source_key)
+);
+COMMENT ON TABLE migrate_ext.key_map IS 'surrogate keys given to source keys';
+
+CREATE TABLE migrate_ext.stashed_object (
+	stashed_object_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	migration_id	bigint NOT NULL REFERENCES migrate_ext.migration ON DELETE CASCADE,
+	relation		regclass NOT NULL,
+	name			text NOT NULL,
+	definition		text NOT NULL,
+	restored_at		timestamptz
+);
+COMMENT ON TABLE migrate_ext.stashed_object IS 'definition of an index or constraint that is put off until the copy is done';
+
+CREATE TABLE migrate_ext.sample (
+	migration_id	bigint NOT NULL REFERENCES migrate_ext.migration ON DELETE CASCADE,
+	taken_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	job_id			bigint REFERENCES migrate_ext.job ON DELETE CASCADE,
+	rows			bigint NOT NULL,
+	blocks			bigint NOT NULL,
+	batch_rows		bigint NOT NULL,
+	batch_ms		double precision NOT NULL,
+	pending			bigint NOT NULL,
+	throttle_reason	text
+);
+CREATE INDEX ON migrate_ext.sample (migration_id, taken_at);
+COMMENT ON TABLE migrate_ext.sample IS 'time series of a copy: rows, batch size, lag, throttle reason';
+
+CREATE TABLE migrate_ext.event (
+	event_id		bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	migration_id	bigint,
+	migration		text NOT NULL,
+	at				timestamptz NOT NULL DEFAULT clock_timestamp(),
+	who				text NOT NULL,
+	kind			text NOT NULL,
+	phase			text,
+	detail			jsonb,
+	reason			text
+);
+CREATE INDEX ON migrate_ext.event (migration, event_id);
+COMMENT ON TABLE migrate_ext.event IS 'append-only audit: who did what, when, and what was measured; outlives the migration';
+
+REVOKE ALL ON ALL TABLES IN SCHEMA migrate_ext FROM PUBLIC;
+
+-- What defines a migration, and what it owes, goes with a dump; runs and their results do not.
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.migration', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.migration_migration_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.mapping', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.mapping_mapping_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.mapping_column', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.dirty_key', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.dirty_key_dirty_key_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.rejected_row', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.rejected_row_rejected_row_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.custom_check', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.custom_check_custom_check_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.key_map', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.stashed_object', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.stashed_object_stashed_object_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.event', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.event_event_id_seq', '');

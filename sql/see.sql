@@ -1,0 +1,140 @@
+-- Views: all the arithmetic is here; the functions below only select from them.
+CREATE VIEW migrate_ext.mappings AS
+	SELECT g.name AS migration, m.mapping_id AS mapping, m.direction, m.source, m.target, m.key,
+		m.filter, m.scope, m.capture, m.on_error, m.clears, m.complete, g.owner, m.owner AS runs_as
+	FROM migrate_ext.mapping m JOIN migrate_ext.migration g USING (migration_id);
+COMMENT ON VIEW migrate_ext.mappings IS 'mappings with the name of their migration';
+
+CREATE VIEW migrate_ext.verifications AS
+	SELECT g.name AS migration, v.mapping_id AS mapping, m.direction, m.source, m.target, v.verification_id,
+		v.method, v.source_rows, v.target_rows, v.filtered, v.rejected, v.deduplicated, v.pending,
+		v.missing, v.extra, v.different, v.source_checksum, v.target_checksum, v.checksum_match,
+		v.clean, v.snapshot, v.snapshot_lsn, v.started_at, v.elapsed,
+		v.verification_id = max(v.verification_id) OVER (PARTITION BY v.mapping_id)
+			AND (m.direction = 'reverse') = (g.phase = 'soak') AS newest,
+		g.owner
+	FROM migrate_ext.verification v
+	JOIN migrate_ext.mapping m USING (mapping_id)
+	JOIN migrate_ext.migration g USING (migration_id);
+COMMENT ON VIEW migrate_ext.verifications IS 'all verifications; newest: the last one of each mapping in the direction in force';
+
+CREATE VIEW migrate_ext.divergences AS
+	SELECT v.migration, d.mapping_id AS mapping, d.divergence_id, d.kind, d.key, d.columns,
+		d.source_row, d.target_row, d.found_at, v.owner
+	FROM migrate_ext.divergence d JOIN migrate_ext.verifications v USING (verification_id)
+	WHERE v.newest;
+COMMENT ON VIEW migrate_ext.divergences IS 'the keys that the newest verification of each mapping found different';
+
+CREATE VIEW migrate_ext.ledger AS
+	SELECT v.migration, v.mapping, l.ordinal, l.line, l.rows,
+		CASE WHEN l.line = 'unexplained' THEN l.rows = 0 ELSE true END AS explained, v.owner
+	FROM migrate_ext.verifications v
+	CROSS JOIN LATERAL (VALUES
+		(1, 'source', v.source_rows),
+		(2, 'filtered', -v.filtered),
+		(3, 'rejected', -v.rejected),
+		(4, 'deduplicated', -v.deduplicated),
+		(5, 'expected in target', v.source_rows - v.filtered - v.rejected - v.deduplicated),
+		(6, 'target', v.target_rows),
+		(7, 'pending', v.pending),
+		(8, 'unexplained', CASE WHEN v.checksum_match THEN 0
+			ELSE greatest(v.missing + v.extra + v.different,
+				abs(v.source_rows - v.filtered - v.rejected - v.deduplicated - v.target_rows) - v.pending) END)
+	) AS l(ordinal, line, rows)
+	WHERE v.newest;
+COMMENT ON VIEW migrate_ext.ledger IS 'every source row accounted for, by the newest verification of each mapping';
+
+CREATE VIEW migrate_ext.progress AS
+	SELECT g.name AS migration, g.phase,
+		CASE WHEN j.job_id IS NULL THEN 'no backfill'
+			WHEN j.status NOT IN ('requested', 'running') THEN j.status
+			WHEN w.workers = 0 THEN 'interrupted'
+			WHEN g.paused THEN 'paused'
+			ELSE j.status END AS state,
+		j.step, coalesce(r.done, 0) AS blocks_done, coalesce(r.total, 0) AS blocks_total,
+		CASE WHEN j.job_id IS NULL THEN NULL WHEN r.total > 0 THEN round(100.0 * r.done / r.total, 1)
+			ELSE 100.0 END AS percent,
+		coalesce(r.rows, 0) AS rows_written,
+		round((r.rows / nullif(extract(epoch FROM coalesce(j.finished_at, clock_timestamp()) - j.started_at), 0))::numeric, 0)
+			AS rows_per_second,
+		CASE WHEN j.status IN ('requested', 'running') AND w.workers > 0 AND r.done > 0 AND r.done < r.total THEN
+			(clock_timestamp() - j.started_at) * ((r.total - r.done)::float8 / r.done) END AS eta,
+		w.workers, coalesce(r.batches, 0) AS batches, coalesce(r.retries, 0) AS retries,
+		coalesce(d.pending, 0) AS pending_keys, clock_timestamp() - d.oldest AS oldest_pending,
+		j.throttle_reason, j.error_message AS error, j.job_id, j.started_at, j.finished_at, g.owner
+	FROM migrate_ext.migration g
+	LEFT JOIN LATERAL (SELECT * FROM migrate_ext.job WHERE job.migration_id = g.migration_id
+		AND kind = 'backfill' ORDER BY job_id DESC LIMIT 1) j ON true
+	-- whoever works on a job holds a session lock on it: see worker/launch.c
+	LEFT JOIN LATERAL (SELECT count(*)::int AS workers FROM pg_catalog.pg_locks l
+		WHERE l.locktype = 'advisory' AND l.objsubid = 77 AND l.granted AND l.mode = 'ShareLock'
+			AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+			AND (l.classid::bigint << 32) + l.objid::bigint = j.job_id) w ON true
+	LEFT JOIN LATERAL (SELECT sum(next_block - first_block)::bigint AS done,
+			sum(end_block - first_block)::bigint AS total, sum(rows)::bigint AS rows,
+			sum(batches)::bigint AS batches, sum(retries)::bigint AS retries
+		FROM migrate_ext.job_range WHERE job_range.job_id = j.job_id) r ON true
+	LEFT JOIN LATERAL (SELECT count(*) AS pending, min(dirtied_at) AS oldest
+		FROM migrate_ext.dirty_key JOIN migrate_ext.mapping USING (mapping_id)
+		WHERE mapping.migration_id = g.migration_id) d ON true;
+COMMENT ON VIEW migrate_ext.progress IS 'the newest backfill of each migration, and its dirty queue';
+
+CREATE VIEW migrate_ext.status AS
+	SELECT g.name AS migration, g.phase, p.state,
+		(SELECT count(*) FROM migrate_ext.mapping m
+			WHERE m.migration_id = g.migration_id AND m.direction = 'forward') AS mappings,
+		p.pending_keys,
+		coalesce((SELECT CASE WHEN bool_and(v.clean AND v.started_at > g.changed_at) THEN 'clean'
+				WHEN bool_or(v.started_at <= g.changed_at) THEN 'out of date' ELSE 'divergent' END
+			FROM migrate_ext.verifications v WHERE v.migration = g.name AND v.newest), 'never') AS last_verification,
+		CASE g.phase
+			WHEN 'planned' THEN 'migrate_map, migrate_assess, then migrate_start'
+			WHEN 'dual_write' THEN 'migrate_backfill'
+			WHEN 'backfill' THEN CASE
+				WHEN p.state IN ('failed', 'interrupted', 'stopped') THEN 'migrate_backfill (it goes on where it stopped)'
+				WHEN p.state = 'paused' THEN 'migrate_resume'
+				WHEN p.state = 'done' AND p.pending_keys > 0 THEN 'migrate_sync, then migrate_verify'
+				WHEN p.state = 'done' THEN 'migrate_verify'
+				ELSE 'wait: CALL migrate_wait' END
+			WHEN 'shadow' THEN 'migrate_cutover'
+			WHEN 'soak' THEN 'watch; migrate_rollback goes back'
+			WHEN 'rolled_back' THEN 'migrate_start again, or migrate_drop'
+			WHEN 'done' THEN 'migrate_drop' END AS next_step,
+		g.phase_since, g.owner
+	FROM migrate_ext.migration g JOIN migrate_ext.progress p ON p.migration = g.name;
+COMMENT ON VIEW migrate_ext.status IS 'one line per migration, and what to do next';
+
+CREATE VIEW migrate_ext.gates AS
+	SELECT g.name AS migration, r.gate_result_id, r.checked_at, r.to_phase, r.criterion, r.threshold,
+		r.measured, r.passed, g.owner
+	FROM migrate_ext.gate_result r JOIN migrate_ext.migration g USING (migration_id);
+COMMENT ON VIEW migrate_ext.gates IS 'what each gate measured when it was passed';
+
+CREATE VIEW migrate_ext.history AS
+	SELECT event_id, migration, at, who, kind, phase, detail, reason FROM migrate_ext.event;
+COMMENT ON VIEW migrate_ext.history IS 'the audit trail: who did what, when, and why';
+
+REVOKE ALL ON migrate_ext.mappings, migrate_ext.verifications, migrate_ext.divergences, migrate_ext.ledger,
+	migrate_ext.progress, migrate_ext.status, migrate_ext.gates, migrate_ext.history FROM PUBLIC;
+
+-- See
+CREATE FUNCTION @extschema@.migrate_status(migration text DEFAULT NULL)
+	RETURNS TABLE (migration text, phase text, state text, mappings bigint, pending_keys bigint,
+		last_verification text, next_step text, phase_since timestamptz)
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_status';
+REVOKE ALL ON FUNCTION @extschema@.migrate_status(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_status(text) IS 'one line per migration, and what to do next';
+
+CREATE FUNCTION @extschema@.migrate_progress(migration text DEFAULT NULL)
+	RETURNS TABLE (migration text, phase text, state text, step text, blocks_done bigint,
+		blocks_total bigint, percent numeric, rows_written bigint, rows_per_second numeric, eta interval,
+		workers int, batches bigint, retries bigint, pending_keys bigint, oldest_pending interval,
+		throttle_reason text, error text)
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_progress';
+REVOKE ALL ON FUNCTION @extschema@.migrate_progress(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_progress(text) IS 'how far the backfill is, and what is pending';
+
+CREATE FUNCTION @extschema@.migrate_report(migration text, format text DEFAULT 'markdown')
+	RETURNS text LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_report';
+REVOKE ALL ON FUNCTION @extschema@.migrate_report(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_report(text, text) IS 'everything about a migration in one document: markdown or json';

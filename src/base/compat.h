@@ -1,0 +1,57 @@
+/*
+ * compat.h
+ *		The one place that knows about server versions.
+ *
+ * Nothing else in the tree may test PG_VERSION_NUM (test/lint checks it).
+ */
+#ifndef MIGRATE_COMPAT_H
+#define MIGRATE_COMPAT_H
+
+#include "postgres.h"
+#include "fmgr.h"
+
+#if PG_VERSION_NUM < 150000
+#error "migrate_ext needs PostgreSQL 15 or later"
+#endif
+
+/*
+ * Declares a C function that SQL can call.  The objects are compiled with
+ * hidden visibility; before PostgreSQL 16, PG_FUNCTION_INFO_V1 did not export
+ * the function itself.
+ */
+#define MIGRATE_FUNCTION(name) \
+	PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name)
+
+/* The relation's file number, under its name of the day. */
+#if PG_VERSION_NUM >= 160000
+#define RELATION_FILE_NUMBER(rel)	((rel)->rd_locator.relNumber)
+#else
+#define RELATION_FILE_NUMBER(rel)	((rel)->rd_node.relNode)
+#endif
+
+/* A background worker may connect as a role without LOGIN from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define WORKER_CONNECT_FLAGS		BGWORKER_BYPASS_ROLELOGINCHECK
+#define WORKER_NEEDS_LOGIN			false
+#else
+#define WORKER_CONNECT_FLAGS		0
+#define WORKER_NEEDS_LOGIN			true
+#endif
+
+/* 18 made the module magic carry a name and a version. */
+#if PG_VERSION_NUM >= 180000
+#define MIGRATE_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "migrate_ext", .version = MIGRATE_EXT_VERSION)
+#else
+#define MIGRATE_MODULE_MAGIC		PG_MODULE_MAGIC
+#endif
+
+/* Ownership tests were unified in 16. */
+#if PG_VERSION_NUM >= 160000
+#define owns_relation(relid, role)	object_ownercheck(RelationRelationId, (relid), (role))
+#else
+#define owns_relation(relid, role)	pg_class_ownercheck((relid), (role))
+#endif
+
+#endif							/* MIGRATE_COMPAT_H */

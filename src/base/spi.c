@@ -1,0 +1,181 @@
+/*
+ * spi.c
+ *		Typed access to SQL: one way in, one way out.
+ *
+ * A scope is SPI_connect plus an identity.  Within it spi_run executes a
+ * statement under the *latest* snapshot, whatever the isolation level of the
+ * transaction: the extension's own state, and the target of a dual write, are
+ * never read as they were when a REPEATABLE READ transaction began.  spi_read
+ * is the exception: it reads under the snapshot that is already active, so
+ * that several statements see one and the same state.
+ *
+ * After an error nothing needs to be closed: the (sub)transaction's abort
+ * disconnects SPI and restores user and settings.
+ */
+#include "postgres.h"
+
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "base/spi.h"
+
+static void
+connect_spi(SpiScope *scope)
+{
+	scope->caller = CurrentMemoryContext;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+}
+
+/* Opens a scope for the fixed statements on the extension's own tables. */
+void
+spi_open_catalog(SpiScope *scope)
+{
+	connect_spi(scope);
+	identity_become_catalog(&scope->identity);
+	scope->switched = true;
+}
+
+/* Opens a scope that runs as the role of a mapping. */
+void
+spi_open_owner(SpiScope *scope, Oid owner, const char *time_zone)
+{
+	connect_spi(scope);
+	identity_become_owner(&scope->identity, owner, time_zone);
+	scope->switched = true;
+}
+
+/* Opens a scope that runs as whoever called the function. */
+void
+spi_open_caller(SpiScope *scope)
+{
+	connect_spi(scope);
+	scope->switched = false;
+}
+
+void
+spi_close(SpiScope *scope)
+{
+	if (scope->switched)
+		identity_restore(&scope->identity);
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "could not finish SPI");
+	MemoryContextSwitchTo(scope->caller);
+}
+
+/* Prepares and executes one statement. */
+static uint64
+execute(const char *sql, const SpiArg *args, int nargs,
+		Snapshot snapshot, bool read_only)
+{
+	Oid		   *types = palloc(sizeof(Oid) * Max(nargs, 1));
+	Datum	   *values = palloc(sizeof(Datum) * Max(nargs, 1));
+	char	   *nulls = palloc(Max(nargs, 1));
+	SPIPlanPtr	plan;
+	int			rc;
+	uint64		processed;
+
+	for (int i = 0; i < nargs; i++)
+	{
+		types[i] = args[i].type;
+		values[i] = args[i].value;
+		nulls[i] = args[i].null ? 'n' : ' ';
+	}
+	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_PARALLEL_OK);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", sql,
+			 SPI_result_code_string(SPI_result));
+	rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot,
+							  read_only, true, 0);
+	if (rc < 0)
+		elog(ERROR, "could not execute \"%s\": %s", sql,
+			 SPI_result_code_string(rc));
+	processed = SPI_processed;
+	SPI_freeplan(plan);
+	return processed;
+}
+
+/*
+ * Executes a statement under the latest snapshot; returns the number of rows
+ * processed.  The result is in SPI_tuptable, read with spi_get_*.
+ */
+uint64
+spi_run(const char *sql, const SpiArg *args, int nargs)
+{
+	return execute(sql, args, nargs, GetLatestSnapshot(), false);
+}
+
+/* Executes a query under the active snapshot, which is not changed. */
+uint64
+spi_read(const char *sql, const SpiArg *args, int nargs)
+{
+	Assert(ActiveSnapshotSet());
+	return execute(sql, args, nargs, InvalidSnapshot, true);
+}
+
+bool
+spi_is_null(uint64 row, int col)
+{
+	bool		isnull;
+
+	(void) SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col, &isnull);
+	return isnull;
+}
+
+/* A value that lives as long as SPI_tuptable; 0 for null. */
+Datum
+spi_get_datum(uint64 row, int col)
+{
+	bool		isnull;
+	Datum		d = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col, &isnull);
+
+	return isnull ? (Datum) 0 : d;
+}
+
+int64
+spi_get_int8(uint64 row, int col)
+{
+	return spi_is_null(row, col) ? 0 : DatumGetInt64(spi_get_datum(row, col));
+}
+
+Oid
+spi_get_oid(uint64 row, int col)
+{
+	return DatumGetObjectId(spi_get_datum(row, col));
+}
+
+bool
+spi_get_bool(uint64 row, int col)
+{
+	return DatumGetBool(spi_get_datum(row, col));
+}
+
+/* A value's text form, in the memory context of the scope's caller. */
+char *
+spi_get_text(const SpiScope *scope, uint64 row, int col)
+{
+	char	   *s = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col);
+
+	return s ? MemoryContextStrdup(scope->caller, s) : NULL;
+}
+
+/* A copy of a value in the memory context of the scope's caller; 0 for null. */
+Datum
+spi_get_copy(const SpiScope *scope, uint64 row, int col)
+{
+	Datum		d = spi_get_datum(row, col);
+	int16		typlen;
+	bool		typbyval;
+	MemoryContext old;
+
+	if (spi_is_null(row, col))
+		return (Datum) 0;
+	get_typlenbyval(SPI_gettypeid(SPI_tuptable->tupdesc, col), &typlen, &typbyval);
+	old = MemoryContextSwitchTo(scope->caller);
+	d = datumCopy(d, typbyval, typlen);
+	MemoryContextSwitchTo(old);
+	return d;
+}

@@ -1,0 +1,481 @@
+/*
+ * dual_write.c
+ *		Applies the writes of one side to the other: the capturing trigger.
+ *
+ * One call per statement, whatever its size.  The target statements run as the
+ * mapping's owner, under the latest snapshot (the transaction's own would miss
+ * target rows that the backfill has committed since it began), in the
+ * application's transaction.
+ *
+ * With on_error => 'defer' they run in one subtransaction: when they fail it
+ * is rolled back, and the statement's keys become dirty keys with the error.
+ * With 'abort' the error reaches the application.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "base/compat.h"
+#include "base/spi.h"
+#include "base/subxact.h"
+#include "capture/dual_write.h"
+#include "capture/plan_cache.h"
+#include "catalog/dirty_key.h"
+#include "projection/projection.h"
+
+/* Above this many rows a plan is made for the statement, and not kept. */
+#define CACHED_PLAN_ROWS 1000
+
+/* Dirty keys are written in pieces of this size. */
+#define KEY_CHUNK 5000
+
+/* Fresh snapshots tried when a concurrent batch or sync got in between. */
+#define SNAPSHOT_RETRIES 3
+
+/* One call of the trigger. */
+typedef struct Capture
+{
+	CaptureSet *set;
+	char		event;			/* i, u, d, t */
+	int64		rows;			/* in the larger transition table */
+} Capture;
+
+static ApplyFrame *apply_stack = NULL;
+
+/* Marks writes of ours as such; undone by apply_end, also after an error. */
+void
+apply_begin(ApplyFrame *frame, int64 migration_id)
+{
+	frame->migration_id = migration_id;
+	frame->previous = apply_stack;
+	apply_stack = frame;
+}
+
+void
+apply_end(ApplyFrame *frame)
+{
+	apply_stack = frame->previous;
+}
+
+static bool
+is_applying(int64 migration_id)
+{
+	for (ApplyFrame *f = apply_stack; f != NULL; f = f->previous)
+	{
+		if (f->migration_id == migration_id)
+			return true;
+	}
+	return false;
+}
+
+/* Runs one statement over the transition tables under the latest snapshot. */
+static void
+run_plan(SPIPlanPtr plan)
+{
+	int			rc = SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(),
+										  InvalidSnapshot, false, true, 0);
+
+	if (rc < 0)
+		elog(ERROR, "could not execute dual write: %s", SPI_result_code_string(rc));
+}
+
+static SPIPlanPtr
+prepare(const char *sql)
+{
+	SPIPlanPtr	plan = SPI_prepare(sql, 0, NULL);
+
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+/*
+ * Runs a list of statements.  Their plans have no parameters, so a kept plan
+ * would be one made for the row counts of its first use: for many rows a
+ * fresh one is made.
+ */
+static void
+run_statements(CaptureSet *set, CapturePlans *p, int64 rows)
+{
+	for (int i = 0; i < list_length(p->statements); i++)
+	{
+		if (rows > CACHED_PLAN_ROWS)
+		{
+			SPIPlanPtr	plan = prepare(list_nth(p->statements, i));
+
+			run_plan(plan);
+			SPI_freeplan(plan);
+			continue;
+		}
+		if (p->plans[i] == NULL)
+		{
+			SPIPlanPtr	plan = prepare(list_nth(p->statements, i));
+
+			if (SPI_keepplan(plan) != 0)
+				elog(ERROR, "could not keep a plan");
+			p->plans[i] = plan;
+		}
+		run_plan(p->plans[i]);
+	}
+}
+
+/* Builds the statements of a list when they are first needed. */
+static void
+build(CaptureSet *set, CapturePlans *p, List *(*make) (const Mapping *m), const Mapping *m)
+{
+	MemoryContext old;
+
+	if (p->built)
+		return;
+	old = MemoryContextSwitchTo(set->context);
+	p->statements = make(m);
+	p->plans = palloc0(sizeof(SPIPlanPtr) * Max(list_length(p->statements), 1));
+	p->built = true;
+	MemoryContextSwitchTo(old);
+}
+
+static List *
+make_delete_old(const Mapping *m)
+{
+	return projection_delete_old(m, false);
+}
+
+static List *
+make_delete_gone(const Mapping *m)
+{
+	return projection_delete_old(m, true);
+}
+
+/* Reads the keys of a statement as the owner, adds them as dirty keys. */
+static void
+record_keys(Capture *c, const Mapping *m, TransitionKeys which, const char *reason,
+			const DirtyKeyError *error)
+{
+	SPIPlanPtr	plan = prepare(projection_transition_keys(m, which));
+	Portal		portal = NULL;
+	Identity	identity;
+
+	for (;;)
+	{
+		Datum	   *keys;
+		uint64		n;
+
+		identity_become_owner(&identity, m->owner, m->time_zone);
+		if (portal == NULL)
+			portal = SPI_cursor_open(NULL, plan, NULL, NULL, false);
+		SPI_cursor_fetch(portal, true, KEY_CHUNK);
+		identity_restore(&identity);
+
+		n = SPI_processed;
+		if (n == 0)
+			break;
+		keys = palloc(sizeof(Datum) * n);
+		for (uint64 i = 0; i < n; i++)
+			keys[i] = spi_get_datum(i, 1);
+		dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT),
+					  reason, error);
+		pfree(keys);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	SPI_freeplan(plan);
+}
+
+/* All keys that the statement touched. */
+static TransitionKeys
+touched_keys(const Capture *c)
+{
+	return c->event == 'i' ? KEYS_NEW : c->event == 'd' ? KEYS_OLD : KEYS_BOTH;
+}
+
+/*
+ * First half of a mapping's work: what is no longer there.  While the copy is
+ * under way its keys also become dirty: a batch that is not committed yet may
+ * bring the row back, and only a look after the barrier can tell.
+ */
+static void
+apply_removals(Capture *c, CaptureMapping *cm)
+{
+	Mapping    *m = cm->mapping;
+	CapturePlans *p = c->event == 'u' ? &cm->delete_gone : &cm->delete_old;
+	Identity	identity;
+
+	if (c->event == 'i')
+		return;
+	if (!m->complete && !m->reverse)
+		record_keys(c, m, c->event == 'd' ? KEYS_OLD : KEYS_GONE, "delete", NULL);
+	identity_become_owner(&identity, m->owner, m->time_zone);
+	build(c->set, p, c->event == 'u' ? make_delete_gone : make_delete_old, m);
+	run_statements(c->set, p, c->rows);
+	identity_restore(&identity);
+}
+
+/* Second half: what is there now. */
+static void
+apply_upserts(Capture *c, CaptureMapping *cm)
+{
+	Mapping    *m = cm->mapping;
+	Identity	identity;
+
+	if (c->event == 'd')
+		return;
+	identity_become_owner(&identity, m->owner, m->time_zone);
+	build(c->set, &cm->upsert, projection_upsert_new, m);
+	run_statements(c->set, &cm->upsert, c->rows);
+	identity_restore(&identity);
+}
+
+static bool
+is_queue(const Mapping *m)
+{
+	return strcmp(m->capture, "queue") == 0;
+}
+
+/*
+ * Applies the statement to the targets of some mappings: removals in reverse
+ * order and then upserts in order, so that a child goes before its parent and
+ * comes after it.  'queue' mappings only get dirty keys.
+ */
+static void
+apply(Capture *c, List *mappings)
+{
+	for (int i = list_length(mappings) - 1; i >= 0; i--)
+	{
+		CaptureMapping *cm = list_nth(mappings, i);
+
+		if (is_queue(cm->mapping))
+			record_keys(c, cm->mapping, touched_keys(c), "queue", NULL);
+		else
+			apply_removals(c, cm);
+	}
+	for (int i = 0; i < list_length(mappings); i++)
+	{
+		CaptureMapping *cm = list_nth(mappings, i);
+
+		if (!is_queue(cm->mapping))
+			apply_upserts(c, cm);
+	}
+}
+
+/* Work for subxact_try: apply the statement to some mappings. */
+typedef struct ApplyWork
+{
+	Capture    *capture;
+	List	   *mappings;
+} ApplyWork;
+
+static void
+work_apply(void *arg)
+{
+	ApplyWork  *w = arg;
+
+	apply(w->capture, w->mappings);
+}
+
+/* Work for subxact_try: record the statement's keys with an error. */
+typedef struct RecordWork
+{
+	Capture    *capture;
+	Mapping    *mapping;
+	DirtyKeyError why;
+} RecordWork;
+
+static void
+work_record(void *arg)
+{
+	RecordWork *w = arg;
+
+	record_keys(w->capture, w->mapping, touched_keys(w->capture), "error", &w->why);
+}
+
+/* Did a concurrent batch or sync commit between our snapshot and our write? */
+static bool
+is_snapshot_race(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE && IsolationUsesXactSnapshot();
+}
+
+/*
+ * Applies a statement in a subtransaction; NULL or the error.  Where a fresh
+ * snapshot is all it needs, it is tried again.
+ */
+static ErrorData *
+try_apply(Capture *c, List *mappings)
+{
+	ApplyWork	work = {c, mappings};
+	ApplyFrame *frames = apply_stack;
+	ErrorData  *error = NULL;
+
+	for (int i = 0; i < SNAPSHOT_RETRIES; i++)
+	{
+		error = subxact_try(work_apply, &work);
+		apply_stack = frames;
+		if (error == NULL || !is_snapshot_race(error))
+			break;
+	}
+	return error;
+}
+
+/*
+ * The target write of a mapping failed: the source is the truth, so the
+ * application's write stands and its keys are dirty.  Where even the keys
+ * cannot be computed, every key is.
+ */
+static void
+defer(Capture *c, CaptureMapping *cm, ErrorData *cause)
+{
+	RecordWork	work = {c, cm->mapping, {error_sqlstate(cause), cause->message}};
+
+	if (strcmp(cm->mapping->on_error, "abort") == 0)
+		ReThrowError(cause);
+	if (subxact_try(work_record, &work) != NULL)
+		dirty_key_add_every(cm->mapping->id, "error", &work.why);
+}
+
+/* Applies a statement, all mappings at once and, if that fails, one by one. */
+static void
+capture_rows(Capture *c)
+{
+	ErrorData  *error = try_apply(c, c->set->mappings);
+	ListCell   *lc;
+
+	if (error == NULL)
+		return;
+	if (list_length(c->set->mappings) == 1)
+	{
+		defer(c, linitial(c->set->mappings), error);
+		return;
+	}
+	foreach(lc, c->set->mappings)
+	{
+		error = try_apply(c, list_make1(lfirst(lc)));
+		if (error != NULL)
+			defer(c, lfirst(lc), error);
+	}
+}
+
+/* TRUNCATE names no rows: any key may be wrong now. */
+static void
+capture_truncate(CaptureSet *set)
+{
+	ListCell   *lc;
+
+	foreach(lc, set->mappings)
+		dirty_key_add_every(((CaptureMapping *) lfirst(lc))->mapping->id, "truncate", NULL);
+}
+
+/* Fills in what the trigger was called for. */
+static void
+describe_call(Capture *c, TriggerData *trigger)
+{
+	int64		old_rows = 0;
+	int64		new_rows = 0;
+
+	memset(c, 0, sizeof(Capture));
+	c->event = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? 'i' :
+		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? 'u' :
+		TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ? 'd' : 't';
+	if (trigger->tg_oldtable != NULL)
+		old_rows = tuplestore_tuple_count(trigger->tg_oldtable);
+	if (trigger->tg_newtable != NULL)
+		new_rows = tuplestore_tuple_count(trigger->tg_newtable);
+	c->rows = Max(old_rows, new_rows);
+}
+
+static void
+check_called_as_trigger(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(((TriggerData *) fcinfo->context)->tg_event) ||
+		((TriggerData *) fcinfo->context)->tg_trigger->tgnargs != 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" is called only by the triggers that migrate_start installs", name)));
+}
+
+MIGRATE_FUNCTION(migrate_capture);
+
+/*
+ * migrate_ext.capture(): the AFTER statement trigger on the authoritative
+ * side.  Arguments of the trigger: migration id, direction.
+ */
+Datum
+migrate_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Capture		c;
+	ApplyFrame	frame;
+	int64		migration_id;
+
+	check_called_as_trigger(fcinfo, "migrate_ext.capture");
+	describe_call(&c, trigger);
+	if (c.event != 't' && c.rows == 0)
+		return PointerGetDatum(NULL);
+
+	migration_id = strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
+	c.set = plan_cache_get(migration_id, RelationGetRelid(trigger->tg_relation),
+						   strcmp(trigger->tg_trigger->tgargs[1], "reverse") == 0);
+	if (c.set->mappings == NIL)
+	{
+		plan_cache_release(c.set);
+		return PointerGetDatum(NULL);
+	}
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	if (SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
+		elog(ERROR, "could not register transition tables");
+	apply_begin(&frame, migration_id);
+	PG_TRY();
+	{
+		if (c.event == 't')
+			capture_truncate(c.set);
+		else
+			capture_rows(&c);
+	}
+	PG_FINALLY();
+	{
+		apply_end(&frame);
+		plan_cache_release(c.set);
+	}
+	PG_END_TRY();
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}
+
+MIGRATE_FUNCTION(migrate_reject_stale_write);
+
+/*
+ * migrate_ext.reject_stale_write(): the BEFORE statement trigger on the side
+ * that is no longer authoritative.  Lets only the extension's own writes pass.
+ */
+Datum
+migrate_reject_stale_write(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	check_called_as_trigger(fcinfo, "migrate_ext.reject_stale_write");
+	if (is_applying(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10)))
+		return PointerGetDatum(NULL);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot write to \"%s\": it was replaced by a migration",
+					RelationGetRelationName(trigger->tg_relation)),
+			 errdetail("After the cutover the new side takes the writes, and is copied back here."),
+			 errhint("Point this application at the new tables, or call migrate_rollback.")));
+}
+
+void
+dual_write_init(void)
+{
+	plan_cache_init();
+}

@@ -1,0 +1,43 @@
+/*
+ * plan_cache.h
+ *		What a capturing trigger needs to know, kept for the session.
+ */
+#ifndef MIGRATE_PLAN_CACHE_H
+#define MIGRATE_PLAN_CACHE_H
+
+#include "postgres.h"
+#include "executor/spi.h"
+
+#include "catalog/mapping.h"
+
+/* A list of statements and their plans, made when first needed. */
+typedef struct CapturePlans
+{
+	List	   *statements;		/* of char * */
+	SPIPlanPtr *plans;			/* NULL where not made yet */
+	bool		built;
+} CapturePlans;
+
+typedef struct CaptureMapping
+{
+	Mapping    *mapping;
+	CapturePlans delete_old;	/* DELETE */
+	CapturePlans delete_gone;	/* UPDATE */
+	CapturePlans upsert;
+} CaptureMapping;
+
+typedef struct CaptureSet
+{
+	MemoryContext context;
+	List	   *mappings;		/* of CaptureMapping * */
+	List	   *relations;		/* OIDs whose invalidation drops this set */
+	int			users;			/* trigger calls under way */
+	bool		stale;			/* a relation changed: not for another call */
+	bool		detached;		/* no longer in the table: the last user frees it */
+} CaptureSet;
+
+extern CaptureSet *plan_cache_get(int64 migration_id, Oid relid, bool reverse);
+extern void plan_cache_release(CaptureSet *set);
+extern void plan_cache_init(void);
+
+#endif							/* MIGRATE_PLAN_CACHE_H */

@@ -1,0 +1,160 @@
+/*
+ * trigger.c
+ *		Installs and removes the triggers of a migration.
+ *
+ * The caller holds a lock that keeps writers out (SHARE ROW EXCLUSIVE to
+ * install, ACCESS EXCLUSIVE to remove), taken with a short timeout: nothing
+ * here may be the first to wait for the application.
+ *
+ * A trigger depends on the extension (DEPENDS ON EXTENSION), so that DROP
+ * EXTENSION takes it along.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_inherits.h"
+#include "utils/builtins.h"
+
+#include "base/quote.h"
+#include "base/spi.h"
+#include "capture/trigger.h"
+#include "catalog/mapping.h"
+#include "projection/projection.h"
+
+/* Creates one trigger and ties it to the extension. */
+static void
+create_trigger(Oid relid, const char *name, const char *timing, const char *tables,
+			   const char *function, int64 migration_id, const char *direction)
+{
+	char	   *relation = quote_relation(relid);
+
+	spi_run(psprintf("CREATE TRIGGER %s %s ON %s %s FOR EACH STATEMENT "
+					 "EXECUTE FUNCTION " MIGRATE_SCHEMA ".%s(" INT64_FORMAT ", %s)",
+					 quote_identifier(name), timing, relation, tables, function,
+					 migration_id, direction), SPI_NO_ARGS);
+	spi_run(psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION migrate_ext",
+					 quote_identifier(name), relation), SPI_NO_ARGS);
+}
+
+static char *
+trigger_name(int64 migration_id, const char *direction, const char *event)
+{
+	return psprintf("migrate_ext_" INT64_FORMAT "_%s_%s", migration_id, direction, event);
+}
+
+/* The distinct sources (or targets) of mappings, each with its descendants. */
+static List *
+relations_of(List *mappings)
+{
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	foreach(lc, mappings)
+		relids = list_concat_unique_oid(relids,
+										find_all_inheritors(((Mapping *) lfirst(lc))->source,
+															NoLock, NULL));
+	return relids;
+}
+
+/*
+ * Installs the dual-write triggers on the source of every mapping, and on its
+ * partitions and children: a statement trigger fires only for the relation
+ * that the statement names.
+ */
+void
+trigger_install_capture(const Migration *m, List *mappings, bool reverse)
+{
+	static const struct
+	{
+		const char *event;
+		const char *timing;
+		const char *tables;
+	}			events[] =
+	{
+		{"insert", "AFTER INSERT", "REFERENCING NEW TABLE AS " NEW_TABLE},
+		{"update", "AFTER UPDATE", "REFERENCING OLD TABLE AS " OLD_TABLE " NEW TABLE AS " NEW_TABLE},
+		{"delete", "AFTER DELETE", "REFERENCING OLD TABLE AS " OLD_TABLE},
+		{"truncate", "AFTER TRUNCATE", ""},
+	};
+	const char *direction = reverse ? "reverse" : "forward";
+	SpiScope	scope;
+	ListCell   *lc;
+
+	spi_open_catalog(&scope);
+	foreach(lc, relations_of(mappings))
+	{
+		for (int i = 0; i < lengthof(events); i++)
+			create_trigger(lfirst_oid(lc), trigger_name(m->id, direction, events[i].event),
+						   events[i].timing, events[i].tables, "capture", m->id, direction);
+	}
+	spi_close(&scope);
+}
+
+/*
+ * Installs, on the source of every mapping, the trigger that rejects writes
+ * which do not come from the extension: after a cutover nobody else may write
+ * the old side.
+ */
+void
+trigger_install_guard(const Migration *m, List *mappings)
+{
+	SpiScope	scope;
+	ListCell   *lc;
+
+	spi_open_catalog(&scope);
+	foreach(lc, relations_of(mappings))
+	{
+		create_trigger(lfirst_oid(lc), trigger_name(m->id, "guard", "write"),
+					   "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "",
+					   "reject_stale_write", m->id, "guard");
+	}
+	spi_close(&scope);
+}
+
+#define OWN_TRIGGERS \
+	"SELECT DISTINCT tgrelid, tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid " \
+	"WHERE p.pronamespace = '" MIGRATE_SCHEMA "'::regnamespace " \
+	"AND starts_with(tgname::text, $1) ORDER BY 1, 2"
+
+/* The relations that carry a trigger of the migration. */
+List *
+trigger_relations(int64 migration_id)
+{
+	SpiScope	scope;
+	List	   *result = NIL;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run(OWN_TRIGGERS, SPI_ARGS(spi_text(psprintf("migrate_ext_" INT64_FORMAT "_", migration_id))));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+
+		result = list_append_unique_oid(result, spi_get_oid(i, 1));
+		MemoryContextSwitchTo(old);
+	}
+	spi_close(&scope);
+	return result;
+}
+
+/* Removes every trigger of the migration, wherever it is. */
+void
+trigger_remove_all(int64 migration_id)
+{
+	SpiScope	scope;
+	uint64		n;
+	SPITupleTable *found;
+
+	spi_open_catalog(&scope);
+	n = spi_run(OWN_TRIGGERS, SPI_ARGS(spi_text(psprintf("migrate_ext_" INT64_FORMAT "_", migration_id))));
+	found = SPI_tuptable;
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Oid			relid = DatumGetObjectId(SPI_getbinval(found->vals[i], found->tupdesc, 1, &isnull));
+
+		spi_run(psprintf("DROP TRIGGER %s ON %s",
+						 quote_identifier(SPI_getvalue(found->vals[i], found->tupdesc, 2)),
+						 quote_relation(relid)), SPI_NO_ARGS);
+	}
+	spi_close(&scope);
+}

@@ -1,0 +1,203 @@
+/*
+ * dirty_key.c
+ *		Rows of migrate_ext.dirty_key: the queue of keys to re-derive.
+ *
+ * The queue is append-only: a key that is dirtied twice has two rows.  One row
+ * per key would make application transactions wait for each other here, and
+ * a writer that skipped its row because an older one exists could lose it to a
+ * sync that has read the older one but not yet committed.
+ */
+#include "postgres.h"
+
+#include "base/spi.h"
+#include "catalog/dirty_key.h"
+
+static SpiArg
+id_array(const int64 *ids, int n)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		elems[i] = Int64GetDatum(ids[i]);
+	return spi_datum(INT8ARRAYOID,
+					 PointerGetDatum(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL,
+													 TYPALIGN_DOUBLE)), false);
+}
+
+/* Adds keys; error may be NULL.  Returns how many were added. */
+int64
+dirty_key_add(int64 mapping_id, ArrayType *keys, const char *reason, const DirtyKeyError *error)
+{
+	SpiScope	scope;
+	int64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run("INSERT INTO migrate_ext.dirty_key (mapping_id, key, reason, sqlstate, message) "
+				"SELECT $1, k, $3, $4, $5 FROM unnest($2) k",
+				SPI_ARGS(spi_int8(mapping_id), spi_datum(JSONBARRAYOID, PointerGetDatum(keys), false),
+						 spi_text(reason), spi_text(error ? error->sqlstate : NULL),
+						 spi_text(error ? error->message : NULL)));
+	spi_close(&scope);
+	return n;
+}
+
+/* Notes that any key may be wrong. */
+void
+dirty_key_add_every(int64 mapping_id, const char *reason, const DirtyKeyError *error)
+{
+	SpiScope	scope;
+
+	spi_open_catalog(&scope);
+	spi_run("INSERT INTO migrate_ext.dirty_key (mapping_id, reason, sqlstate, message) "
+			"VALUES ($1, $2, $3, $4)",
+			SPI_ARGS(spi_int8(mapping_id), spi_text(reason),
+					 spi_text(error ? error->sqlstate : NULL),
+					 spi_text(error ? error->message : NULL)));
+	spi_close(&scope);
+}
+
+/*
+ * Takes at most limit rows with after < id <= upto that no other sync holds,
+ * and locks them until the end of the transaction.
+ */
+void
+dirty_key_take(int64 mapping_id, int64 after, int64 upto, int limit, DirtyKeyBatch *batch)
+{
+	SpiScope	scope;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run("SELECT dirty_key_id, key FROM migrate_ext.dirty_key "
+				"WHERE mapping_id = $1 AND dirty_key_id > $2 AND dirty_key_id <= $3 "
+				"ORDER BY dirty_key_id LIMIT $4 FOR UPDATE SKIP LOCKED",
+				SPI_ARGS(spi_int8(mapping_id), spi_int8(after), spi_int8(upto), spi_int4(limit)));
+	batch->n = (int) n;
+	batch->ids = MemoryContextAlloc(scope.caller, sizeof(int64) * Max(n, 1));
+	batch->keys = MemoryContextAlloc(scope.caller, sizeof(Datum) * Max(n, 1));
+	batch->every = MemoryContextAlloc(scope.caller, sizeof(bool) * Max(n, 1));
+	for (uint64 i = 0; i < n; i++)
+	{
+		batch->ids[i] = spi_get_int8(i, 1);
+		batch->every[i] = spi_is_null(i, 2);
+		batch->keys[i] = spi_get_copy(&scope, i, 2);
+	}
+	spi_close(&scope);
+}
+
+/* The newest row's id; 0 if the queue is empty. */
+int64
+dirty_key_last(int64 mapping_id)
+{
+	SpiScope	scope;
+	int64		id;
+
+	spi_open_catalog(&scope);
+	spi_run("SELECT coalesce(max(dirty_key_id), 0) FROM migrate_ext.dirty_key WHERE mapping_id = $1",
+			SPI_ARGS(spi_int8(mapping_id)));
+	id = spi_get_int8(0, 1);
+	spi_close(&scope);
+	return id;
+}
+
+/* Deletes the rows that were read and settled; later ones of the same key stay. */
+void
+dirty_key_settled(int64 mapping_id, const int64 *ids, int n)
+{
+	SpiScope	scope;
+
+	spi_open_catalog(&scope);
+	spi_run("DELETE FROM migrate_ext.dirty_key WHERE mapping_id = $1 AND dirty_key_id = ANY ($2)",
+			SPI_ARGS(spi_int8(mapping_id), id_array(ids, n)));
+	spi_close(&scope);
+}
+
+/* Notes that keys could not be settled, and why. */
+void
+dirty_key_failed(int64 mapping_id, const int64 *ids, int n, const DirtyKeyError *error)
+{
+	SpiScope	scope;
+
+	spi_open_catalog(&scope);
+	spi_run("UPDATE migrate_ext.dirty_key SET attempts = attempts + 1, sqlstate = $3, message = $4 "
+			"WHERE mapping_id = $1 AND dirty_key_id = ANY ($2)",
+			SPI_ARGS(spi_int8(mapping_id), id_array(ids, n), spi_text(error->sqlstate),
+					 spi_text(error->message)));
+	spi_close(&scope);
+}
+
+/* How many rows the queues of a migration hold. */
+int64
+dirty_key_count(int64 migration_id)
+{
+	SpiScope	scope;
+	int64		n;
+
+	spi_open_catalog(&scope);
+	spi_run("SELECT count(*) FROM migrate_ext.dirty_key JOIN migrate_ext.mapping USING (mapping_id) "
+			"WHERE migration_id = $1", SPI_ARGS(spi_int8(migration_id)));
+	n = spi_get_int8(0, 1);
+	spi_close(&scope);
+	return n;
+}
+
+/* A key that could not be settled, with its message; false if there is none. */
+bool
+dirty_key_first_error(int64 migration_id, char **key, char **message)
+{
+	SpiScope	scope;
+	bool		found;
+
+	spi_open_catalog(&scope);
+	found = spi_run("SELECT coalesce(key::text, 'every key'), message "
+					"FROM migrate_ext.dirty_key JOIN migrate_ext.mapping USING (mapping_id) "
+					"WHERE migration_id = $1 AND message IS NOT NULL ORDER BY dirty_key_id LIMIT 1",
+					SPI_ARGS(spi_int8(migration_id))) > 0;
+	if (found)
+	{
+		*key = spi_get_text(&scope, 0, 1);
+		*message = spi_get_text(&scope, 0, 2);
+	}
+	spi_close(&scope);
+	return found;
+}
+
+/* The keys pending in the active snapshot, in text form. */
+void
+dirty_key_read_pending(int64 mapping_id, List **keys, bool *every)
+{
+	SpiScope	scope;
+	uint64		n;
+
+	*keys = NIL;
+	*every = false;
+	spi_open_catalog(&scope);
+	n = spi_read("SELECT DISTINCT key::text FROM migrate_ext.dirty_key WHERE mapping_id = $1",
+				 SPI_ARGS(spi_int8(mapping_id)));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old;
+		char	   *key = spi_get_text(&scope, i, 1);
+
+		if (key == NULL)
+			*every = true;
+		old = MemoryContextSwitchTo(scope.caller);
+		if (key != NULL)
+			*keys = lappend(*keys, key);
+		MemoryContextSwitchTo(old);
+	}
+	spi_close(&scope);
+}
+
+/* Empties the queues of one direction, when it no longer applies. */
+void
+dirty_key_delete_all(int64 migration_id, bool reverse)
+{
+	SpiScope	scope;
+
+	spi_open_catalog(&scope);
+	spi_run("DELETE FROM migrate_ext.dirty_key d USING migrate_ext.mapping m "
+			"WHERE m.mapping_id = d.mapping_id AND m.migration_id = $1 "
+			"AND (m.direction = 'reverse') = $2",
+			SPI_ARGS(spi_int8(migration_id), spi_bool(reverse)));
+	spi_close(&scope);
+}

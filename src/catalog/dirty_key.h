@@ -1,0 +1,42 @@
+/*
+ * dirty_key.h
+ *		Rows of migrate_ext.dirty_key: the queue of keys to re-derive.
+ */
+#ifndef MIGRATE_DIRTY_KEY_H
+#define MIGRATE_DIRTY_KEY_H
+
+#include "postgres.h"
+#include "utils/array.h"
+
+/* Keys taken from the queue; all three have one entry per row taken. */
+typedef struct DirtyKeyBatch
+{
+	int			n;
+	int64	   *ids;
+	Datum	   *keys;			/* jsonb */
+	bool	   *every;			/* no key: any key may be wrong */
+} DirtyKeyBatch;
+
+/* What to note beside a key that could not be settled. */
+typedef struct DirtyKeyError
+{
+	const char *sqlstate;
+	const char *message;
+} DirtyKeyError;
+
+extern int64 dirty_key_add(int64 mapping_id, ArrayType *keys, const char *reason,
+						   const DirtyKeyError *error);
+extern void dirty_key_add_every(int64 mapping_id, const char *reason,
+								const DirtyKeyError *error);
+extern void dirty_key_take(int64 mapping_id, int64 after, int64 upto, int limit,
+						   DirtyKeyBatch *batch);
+extern int64 dirty_key_last(int64 mapping_id);
+extern void dirty_key_settled(int64 mapping_id, const int64 *ids, int n);
+extern void dirty_key_failed(int64 mapping_id, const int64 *ids, int n,
+							 const DirtyKeyError *error);
+extern int64 dirty_key_count(int64 migration_id);
+extern bool dirty_key_first_error(int64 migration_id, char **key, char **message);
+extern void dirty_key_read_pending(int64 mapping_id, List **keys, bool *every);
+extern void dirty_key_delete_all(int64 migration_id, bool reverse);
+
+#endif							/* MIGRATE_DIRTY_KEY_H */

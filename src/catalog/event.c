@@ -1,0 +1,33 @@
+/*
+ * event.c
+ *		Rows of migrate_ext.event: the audit trail, and its NOTIFY.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "base/spi.h"
+#include "catalog/event.h"
+
+/*
+ * Records what happened, and tells listeners of channel migrate_ext.  detail
+ * is the text of a JSON object, or NULL; phase is the phase entered, or NULL.
+ */
+void
+event_record(const Migration *m, const char *kind, const char *phase,
+			 const char *detail, const char *reason)
+{
+	SpiScope	scope;
+	char	   *who = GetUserNameFromId(GetUserId(), true);
+
+	spi_open_catalog(&scope);
+	spi_run("WITH e AS (INSERT INTO migrate_ext.event "
+			"(migration_id, migration, who, kind, phase, detail, reason) "
+			"VALUES ($1, $2, coalesce($3, 'unknown'), $4, $5, $6::jsonb, $7) RETURNING *) "
+			"SELECT pg_notify('migrate_ext', left(jsonb_strip_nulls(jsonb_build_object("
+			"'migration', migration, 'kind', kind, 'phase', phase, 'at', at, 'who', who))::text, 7900)) "
+			"FROM e",
+			SPI_ARGS(spi_int8(m->id), spi_text(m->name), spi_text(who), spi_text(kind),
+					 spi_text(phase), spi_text(detail), spi_text(reason)));
+	spi_close(&scope);
+}

@@ -1,0 +1,14 @@
+/*
+ * event.h
+ *		Rows of migrate_ext.event: the audit trail, and its NOTIFY.
+ */
+#ifndef MIGRATE_EVENT_H
+#define MIGRATE_EVENT_H
+
+#include "postgres.h"
+#include "catalog/migration.h"
+
+extern void event_record(const Migration *m, const char *kind, const char *phase,
+						 const char *detail, const char *reason);
+
+#endif							/* MIGRATE_EVENT_H */

@@ -1,0 +1,175 @@
+/*
+ * job.c
+ *		Rows of migrate_ext.job.
+ *
+ *	requested -> running -> done
+ *	               |  \---> stopped (run_for ended, paused out)  -> requested
+ *	               |------> failed (error recorded)              -> requested
+ *	               \------> cancelled (rolled back, dropped)
+ */
+#include "postgres.h"
+
+#include "base/spi.h"
+#include "catalog/job.h"
+
+#define JOB_SELECT \
+	"SELECT job_id, migration_id, kind, status, step, workers, coalesce(batch_rows, 0), " \
+	"run_until, error_sqlstate, error_message FROM migrate_ext.job "
+
+static SpiArg
+interval_arg(Interval *value)
+{
+	return spi_datum(INTERVALOID, IntervalPGetDatum(value), value == NULL);
+}
+
+/* Inserts a requested job; returns its id. */
+int64
+job_insert(int64 migration_id, const char *kind, int workers, int batch_rows,
+		   Interval *run_for, Oid requested_by)
+{
+	SpiScope	scope;
+	int64		id;
+
+	spi_open_catalog(&scope);
+	spi_run("INSERT INTO migrate_ext.job (migration_id, kind, workers, batch_rows, run_until, "
+			"requested_by, step) VALUES ($1, $2, $3, nullif($4, 0), clock_timestamp() + $5, $6, 'copy') "
+			"RETURNING job_id",
+			SPI_ARGS(spi_int8(migration_id), spi_text(kind), spi_int4(workers),
+					 spi_int4(batch_rows), interval_arg(run_for),
+					 spi_oid(REGROLEOID, requested_by)));
+	id = spi_get_int8(0, 1);
+	spi_close(&scope);
+	return id;
+}
+
+static Job *
+fetch(const char *sql, const SpiArg *args, int nargs)
+{
+	SpiScope	scope;
+	Job		   *job = NULL;
+
+	spi_open_catalog(&scope);
+	if (spi_run(sql, args, nargs) > 0)
+	{
+		job = MemoryContextAllocZero(scope.caller, sizeof(Job));
+		job->id = spi_get_int8(0, 1);
+		job->migration_id = spi_get_int8(0, 2);
+		job->kind = spi_get_text(&scope, 0, 3);
+		job->status = spi_get_text(&scope, 0, 4);
+		job->step = spi_get_text(&scope, 0, 5);
+		job->workers = DatumGetInt32(spi_get_datum(0, 6));
+		job->batch_rows = DatumGetInt32(spi_get_datum(0, 7));
+		job->run_until = spi_is_null(0, 8) ? 0 : DatumGetTimestampTz(spi_get_datum(0, 8));
+		job->error_sqlstate = spi_get_text(&scope, 0, 9);
+		job->error_message = spi_get_text(&scope, 0, 10);
+	}
+	spi_close(&scope);
+	return job;
+}
+
+/* A job by id; NULL if it was removed with its migration. */
+Job *
+job_get(int64 id)
+{
+	return fetch(JOB_SELECT "WHERE job_id = $1", SPI_ARGS(spi_int8(id)));
+}
+
+/* The job of a kind that is not done or cancelled; NULL if there is none. */
+Job *
+job_find_open(int64 migration_id, const char *kind)
+{
+	return fetch(JOB_SELECT "WHERE migration_id = $1 AND kind = $2 "
+				 "AND status NOT IN ('cancelled', 'done')",
+				 SPI_ARGS(spi_int8(migration_id), spi_text(kind)));
+}
+
+/* The newest job of a kind; NULL if there is none. */
+Job *
+job_find_last(int64 migration_id, const char *kind)
+{
+	return fetch(JOB_SELECT "WHERE migration_id = $1 AND kind = $2 "
+				 "ORDER BY job_id DESC LIMIT 1",
+				 SPI_ARGS(spi_int8(migration_id), spi_text(kind)));
+}
+
+static uint64
+change(const char *sql, const SpiArg *args, int nargs)
+{
+	SpiScope	scope;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run(sql, args, nargs);
+	spi_close(&scope);
+	return n;
+}
+
+/* Asks for an interrupted job to go on; 0 workers or rows keep the old number. */
+void
+job_request_again(int64 id, int workers, int batch_rows, Interval *run_for)
+{
+	change("UPDATE migrate_ext.job SET status = 'requested', finished_at = NULL, "
+		   "workers = coalesce(nullif($2, 0), workers), "
+		   "batch_rows = coalesce(nullif($3, 0), batch_rows), "
+		   "run_until = clock_timestamp() + $4, throttle_reason = NULL, "
+		   "error_sqlstate = NULL, error_message = NULL, error_context = NULL "
+		   "WHERE job_id = $1",
+		   SPI_ARGS(spi_int8(id), spi_int4(workers), spi_int4(batch_rows),
+					interval_arg(run_for)));
+}
+
+/* A worker begins: false if the job is over already. */
+bool
+job_start(int64 id)
+{
+	return change("UPDATE migrate_ext.job SET status = 'running', "
+				  "started_at = coalesce(started_at, clock_timestamp()) "
+				  "WHERE job_id = $1 AND status IN ('requested', 'running')",
+				  SPI_ARGS(spi_int8(id))) == 1;
+}
+
+/* Moves a job to its next step; false if another worker was first. */
+bool
+job_advance(int64 id, const char *from_step, const char *to_step)
+{
+	return change("UPDATE migrate_ext.job SET step = $3 WHERE job_id = $1 AND step = $2",
+				  SPI_ARGS(spi_int8(id), spi_text(from_step), spi_text(to_step))) == 1;
+}
+
+/* Ends a running job. */
+void
+job_finish(int64 id, const char *status)
+{
+	change("UPDATE migrate_ext.job SET status = $2, finished_at = clock_timestamp(), "
+		   "finished_xid = pg_current_xact_id(), throttle_reason = NULL "
+		   "WHERE job_id = $1 AND status IN ('requested', 'running')",
+		   SPI_ARGS(spi_int8(id), spi_text(status)));
+}
+
+/* Records an error; the first of several workers' errors stays. */
+void
+job_fail(int64 id, const char *sqlstate, const char *message, const char *context)
+{
+	change("UPDATE migrate_ext.job SET status = 'failed', finished_at = clock_timestamp(), "
+		   "error_sqlstate = $2, error_message = $3, error_context = $4, throttle_reason = NULL "
+		   "WHERE job_id = $1 AND status IN ('requested', 'running')",
+		   SPI_ARGS(spi_int8(id), spi_text(sqlstate), spi_text(message), spi_text(context)));
+}
+
+/* Cancels whatever of a migration is not over. */
+void
+job_cancel_all(int64 migration_id)
+{
+	change("UPDATE migrate_ext.job SET status = 'cancelled', finished_at = clock_timestamp(), "
+		   "throttle_reason = NULL WHERE migration_id = $1 AND status NOT IN ('cancelled', 'done')",
+		   SPI_ARGS(spi_int8(migration_id)));
+}
+
+/* Shows why a job waits; null when it goes on. */
+void
+job_set_throttle(int64 id, const char *reason)
+{
+	change("UPDATE migrate_ext.job SET throttle_reason = $2 "
+		   "WHERE job_id = $1 AND throttle_reason IS DISTINCT FROM $2",
+		   SPI_ARGS(spi_int8(id), spi_text(reason)));
+}

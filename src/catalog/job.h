@@ -1,0 +1,38 @@
+/*
+ * job.h
+ *		Rows of migrate_ext.job.
+ */
+#ifndef MIGRATE_JOB_H
+#define MIGRATE_JOB_H
+
+#include "postgres.h"
+#include "utils/timestamp.h"
+
+typedef struct Job
+{
+	int64		id;
+	int64		migration_id;
+	char	   *kind;
+	char	   *status;
+	char	   *step;
+	int			workers;
+	int			batch_rows;		/* 0: the setting */
+	TimestampTz run_until;		/* 0: no limit */
+	char	   *error_sqlstate;
+	char	   *error_message;
+} Job;
+
+extern int64 job_insert(int64 migration_id, const char *kind, int workers, int batch_rows,
+						Interval *run_for, Oid requested_by);
+extern Job *job_get(int64 id);
+extern Job *job_find_open(int64 migration_id, const char *kind);
+extern Job *job_find_last(int64 migration_id, const char *kind);
+extern void job_request_again(int64 id, int workers, int batch_rows, Interval *run_for);
+extern bool job_start(int64 id);
+extern bool job_advance(int64 id, const char *from_step, const char *to_step);
+extern void job_finish(int64 id, const char *status);
+extern void job_fail(int64 id, const char *sqlstate, const char *message, const char *context);
+extern void job_cancel_all(int64 migration_id);
+extern void job_set_throttle(int64 id, const char *reason);
+
+#endif							/* MIGRATE_JOB_H */

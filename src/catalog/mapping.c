@@ -1,0 +1,190 @@
+/*
+ * mapping.c
+ *		Rows of migrate_ext.mapping.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "utils/array.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "base/spi.h"
+#include "catalog/mapping.h"
+
+#define MAPPING_SELECT \
+	"SELECT m.mapping_id, m.migration_id, m.direction = 'reverse', coalesce(m.reverse_of, 0), " \
+	"m.source::oid, m.target::oid, m.key, m.filter, m.scope, m.capture, m.on_error, " \
+	"m.clears, m.whole_row, m.complete, m.owner::oid, coalesce(g.settings->>'time_zone', 'UTC') " \
+	"FROM migrate_ext.mapping m JOIN migrate_ext.migration g USING (migration_id) "
+
+/* List of C strings -> text[] */
+static Datum
+text_array(List *strings)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, strings)
+		elems[n++] = CStringGetTextDatum((char *) lfirst(lc));
+	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* text[] -> list of C strings in a memory context */
+static List *
+string_list(Datum array, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Datum	   *elems;
+	int			n;
+	List	   *result = NIL;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elems, NULL, &n);
+	for (int i = 0; i < n; i++)
+		result = lappend(result, TextDatumGetCString(elems[i]));
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
+/* Inserts a mapping and its columns; returns its id. */
+int64
+mapping_insert(const Mapping *m)
+{
+	SpiScope	scope;
+	int64		id;
+
+	spi_open_catalog(&scope);
+	spi_run("INSERT INTO migrate_ext.mapping (migration_id, direction, reverse_of, source, "
+			"target, key, filter, scope, capture, on_error, clears, whole_row, owner) VALUES "
+			"($1, CASE WHEN $2 THEN 'reverse' ELSE 'forward' END, nullif($3, 0), $4, $5, $6, $7, "
+			"$8, $9, $10, $11, $12, $13) RETURNING mapping_id",
+			SPI_ARGS(spi_int8(m->migration_id), spi_bool(m->reverse), spi_int8(m->reverse_of),
+					 spi_oid(REGCLASSOID, m->source), spi_oid(REGCLASSOID, m->target),
+					 spi_datum(TEXTARRAYOID, text_array(m->key), false), spi_text(m->filter),
+					 spi_text(m->scope), spi_text(m->capture), spi_text(m->on_error),
+					 spi_bool(m->clears), spi_bool(m->whole_row),
+					 spi_oid(REGROLEOID, m->owner)));
+	id = spi_get_int8(0, 1);
+	spi_close(&scope);
+	mapping_column_insert_all(id, m->columns);
+	return id;
+}
+
+/* Builds a Mapping from row i of the result of a MAPPING_SELECT. */
+static Mapping *
+read_row(SpiScope *scope, uint64 i)
+{
+	Mapping    *m = MemoryContextAllocZero(scope->caller, sizeof(Mapping));
+
+	m->id = spi_get_int8(i, 1);
+	m->migration_id = spi_get_int8(i, 2);
+	m->reverse = spi_get_bool(i, 3);
+	m->reverse_of = spi_get_int8(i, 4);
+	m->source = spi_get_oid(i, 5);
+	m->target = spi_get_oid(i, 6);
+	m->key = string_list(spi_get_datum(i, 7), scope->caller);
+	m->filter = spi_get_text(scope, i, 8);
+	m->scope = spi_get_text(scope, i, 9);
+	m->capture = spi_get_text(scope, i, 10);
+	m->on_error = spi_get_text(scope, i, 11);
+	m->clears = spi_get_bool(i, 12);
+	m->whole_row = spi_get_bool(i, 13);
+	m->complete = spi_get_bool(i, 14);
+	m->owner = spi_get_oid(i, 15);
+	m->time_zone = spi_get_text(scope, i, 16);
+	return m;
+}
+
+/* Runs a MAPPING_SELECT; returns the mappings with their columns. */
+static List *
+fetch(const char *sql, const SpiArg *args, int nargs)
+{
+	SpiScope	scope;
+	List	   *result = NIL;
+	ListCell   *lc;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run(sql, args, nargs);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Mapping    *m = read_row(&scope, i);
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+
+		result = lappend(result, m);
+		MemoryContextSwitchTo(old);
+	}
+	spi_close(&scope);
+	foreach(lc, result)
+		((Mapping *) lfirst(lc))->columns = mapping_column_list(((Mapping *) lfirst(lc))->id);
+	return result;
+}
+
+/* The mappings of one direction, in the order they were defined. */
+List *
+mapping_list(int64 migration_id, bool reverse)
+{
+	return fetch(MAPPING_SELECT "WHERE m.migration_id = $1 AND (m.direction = 'reverse') = $2 "
+				 "ORDER BY m.mapping_id",
+				 SPI_ARGS(spi_int8(migration_id), spi_bool(reverse)));
+}
+
+/* A mapping by id; NULL if there is none. */
+Mapping *
+mapping_get(int64 id)
+{
+	List	   *l = fetch(MAPPING_SELECT "WHERE m.mapping_id = $1", SPI_ARGS(spi_int8(id)));
+
+	return l ? linitial(l) : NULL;
+}
+
+/* The mapping back from a mapping's target to its source; NULL if there is none. */
+Mapping *
+mapping_find_reverse(int64 id)
+{
+	List	   *l = fetch(MAPPING_SELECT "WHERE m.reverse_of = $1", SPI_ARGS(spi_int8(id)));
+
+	return l ? linitial(l) : NULL;
+}
+
+void
+mapping_delete(int64 id)
+{
+	SpiScope	scope;
+
+	spi_open_catalog(&scope);
+	spi_run("DELETE FROM migrate_ext.mapping WHERE mapping_id = $1", SPI_ARGS(spi_int8(id)));
+	spi_close(&scope);
+}
+
+/*
+ * Sets whether every source row of a migration has been copied.  Sessions
+ * keep the mapping in a cache that the source's relcache invalidation clears.
+ */
+void
+mapping_set_complete(int64 migration_id, bool reverse, bool complete)
+{
+	SpiScope	scope;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run("UPDATE migrate_ext.mapping SET complete = $3 WHERE migration_id = $1 "
+				"AND (direction = 'reverse') = $2 RETURNING source::oid",
+				SPI_ARGS(spi_int8(migration_id), spi_bool(reverse), spi_bool(complete)));
+	for (uint64 i = 0; i < n; i++)
+	{
+		if (mapping_relation_exists(spi_get_oid(i, 1)))
+			CacheInvalidateRelcacheByRelid(spi_get_oid(i, 1));
+	}
+	spi_close(&scope);
+}
+
+/* Does a mapped relation still exist? */
+bool
+mapping_relation_exists(Oid relid)
+{
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
+}

@@ -1,0 +1,45 @@
+/*
+ * mapping.h
+ *		Rows of migrate_ext.mapping.
+ */
+#ifndef MIGRATE_MAPPING_H
+#define MIGRATE_MAPPING_H
+
+#include "postgres.h"
+#include "nodes/pg_list.h"
+
+#include "catalog/mapping_column.h"
+
+typedef struct Mapping
+{
+	int64		id;
+	int64		migration_id;
+	bool		reverse;		/* direction */
+	int64		reverse_of;		/* of a reverse mapping: the forward one */
+	Oid			source;
+	Oid			target;
+	List	   *key;			/* of char *: target column names */
+	char	   *filter;			/* over the source row, or NULL */
+	char	   *scope;			/* over the target row, or NULL */
+	char	   *capture;
+	char	   *on_error;
+	bool		clears;
+	bool		whole_row;
+	bool		complete;
+	Oid			owner;
+	List	   *columns;		/* of MappingColumn * */
+	char	   *time_zone;		/* the migration's setting */
+} Mapping;
+
+#define MAPPING_FORWARD		false
+#define MAPPING_REVERSE		true
+
+extern int64 mapping_insert(const Mapping *m);
+extern List *mapping_list(int64 migration_id, bool reverse);
+extern Mapping *mapping_get(int64 id);
+extern Mapping *mapping_find_reverse(int64 id);
+extern void mapping_delete(int64 id);
+extern void mapping_set_complete(int64 migration_id, bool reverse, bool complete);
+extern bool mapping_relation_exists(Oid relid);
+
+#endif							/* MIGRATE_MAPPING_H */

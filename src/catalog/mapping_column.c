@@ -1,0 +1,57 @@
+/*
+ * mapping_column.c
+ *		Rows of migrate_ext.mapping_column.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "base/spi.h"
+#include "catalog/mapping_column.h"
+
+/* Inserts a mapping's columns in their order. */
+void
+mapping_column_insert_all(int64 mapping_id, List *columns)
+{
+	SpiScope	scope;
+	ListCell   *lc;
+	int			ordinal = 0;
+
+	spi_open_catalog(&scope);
+	foreach(lc, columns)
+	{
+		MappingColumn *c = lfirst(lc);
+
+		spi_run("INSERT INTO migrate_ext.mapping_column "
+				"(mapping_id, ordinal, target_column, expression) VALUES ($1, $2, $3, $4)",
+				SPI_ARGS(spi_int8(mapping_id), spi_int4(++ordinal),
+						 spi_text(c->target), spi_text(c->expression)));
+	}
+	spi_close(&scope);
+}
+
+/* A mapping's columns in their order. */
+List *
+mapping_column_list(int64 mapping_id)
+{
+	SpiScope	scope;
+	List	   *result = NIL;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run("SELECT target_column, expression FROM migrate_ext.mapping_column "
+				"WHERE mapping_id = $1 ORDER BY ordinal",
+				SPI_ARGS(spi_int8(mapping_id)));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+		MappingColumn *c = palloc(sizeof(MappingColumn));
+
+		c->target = spi_get_text(&scope, i, 1);
+		c->expression = spi_get_text(&scope, i, 2);
+		result = lappend(result, c);
+		MemoryContextSwitchTo(old);
+	}
+	spi_close(&scope);
+	return result;
+}

@@ -1,0 +1,20 @@
+/*
+ * mapping_column.h
+ *		Rows of migrate_ext.mapping_column.
+ */
+#ifndef MIGRATE_MAPPING_COLUMN_H
+#define MIGRATE_MAPPING_COLUMN_H
+
+#include "postgres.h"
+#include "nodes/pg_list.h"
+
+typedef struct MappingColumn
+{
+	char	   *target;			/* target column's name */
+	char	   *expression;		/* over the source row "src", all names qualified */
+} MappingColumn;
+
+extern void mapping_column_insert_all(int64 mapping_id, List *columns);
+extern List *mapping_column_list(int64 mapping_id);
+
+#endif							/* MIGRATE_MAPPING_COLUMN_H */

@@ -1,0 +1,181 @@
+/*
+ * migration.c
+ *		Rows of migrate_ext.migration.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+
+#include "base/identity.h"
+#include "base/setting.h"
+#include "base/spi.h"
+#include "catalog/migration.h"
+
+#define MIGRATION_SELECT \
+	"SELECT migration_id, name, owner::oid, phase, cutover_method, paused, settings " \
+	"FROM migrate_ext.migration "
+
+/* Inserts a planned migration; returns its id. */
+int64
+migration_insert(const char *name, const char *description, Oid owner, const char *time_zone)
+{
+	SpiScope	scope;
+	int64		id;
+
+	spi_open_catalog(&scope);
+	if (spi_run("INSERT INTO migrate_ext.migration (name, description, owner, settings) "
+				"VALUES ($1, $2, $3, jsonb_build_object('time_zone', $4)) "
+				"ON CONFLICT (name) DO NOTHING RETURNING migration_id",
+				SPI_ARGS(spi_text(name), spi_text(description),
+						 spi_oid(REGROLEOID, owner), spi_text(time_zone))) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("migration \"%s\" already exists", name),
+				 errhint("Choose another name, or remove the old one with migrate_drop.")));
+	id = spi_get_int8(0, 1);
+	spi_close(&scope);
+	return id;
+}
+
+/* Runs one of the SELECTs above; NULL if there is no such row. */
+static Migration *
+fetch(const char *sql, SpiArg arg)
+{
+	SpiScope	scope;
+	Migration  *m = NULL;
+
+	spi_open_catalog(&scope);
+	if (spi_run(sql, &arg, 1) > 0)
+	{
+		m = MemoryContextAllocZero(scope.caller, sizeof(Migration));
+		m->id = spi_get_int8(0, 1);
+		m->name = spi_get_text(&scope, 0, 2);
+		m->owner = spi_get_oid(0, 3);
+		m->phase = spi_get_text(&scope, 0, 4);
+		m->cutover_method = spi_get_text(&scope, 0, 5);
+		m->paused = spi_get_bool(0, 6);
+		m->settings = DatumGetJsonbP(spi_get_copy(&scope, 0, 7));
+	}
+	spi_close(&scope);
+	if (m != NULL)
+		m->time_zone = setting_text(m->settings, "time_zone");
+	return m;
+}
+
+/* Finds a migration by name; NULL if there is none. */
+Migration *
+migration_find(const char *name)
+{
+	return fetch(MIGRATION_SELECT "WHERE name = $1", spi_text(name));
+}
+
+static void pg_attribute_noreturn()
+raise_unknown(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("migration \"%s\" does not exist", name),
+			 errhint("Migrations are listed by: SELECT * FROM migrate_status();")));
+}
+
+/* Gets a migration the caller may see. */
+Migration *
+migration_get(const char *name)
+{
+	Migration  *m = migration_find(name);
+
+	if (m == NULL)
+		raise_unknown(name);
+	identity_require_member(m->owner, m->name);
+	return m;
+}
+
+/* Gets a migration for a worker; NULL if it was dropped. */
+Migration *
+migration_get_by_id(int64 id)
+{
+	return fetch(MIGRATION_SELECT "WHERE migration_id = $1", spi_int8(id));
+}
+
+/*
+ * Gets a migration the caller may change, and locks its row until the end of
+ * the transaction: calls that move one migration run one after another.
+ */
+Migration *
+migration_lock(const char *name)
+{
+	Migration  *m;
+
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot change migration \"%s\" on a standby server", name),
+				 errhint("Connect to the primary.")));
+	(void) migration_get(name); /* refuse before waiting */
+	m = fetch(MIGRATION_SELECT "WHERE name = $1 FOR NO KEY UPDATE", spi_text(name));
+	if (m == NULL)
+		raise_unknown(name);
+	return m;
+}
+
+/* Has the target side become the authoritative one? */
+bool
+migration_is_switched(const Migration *m)
+{
+	return strcmp(m->phase, "soak") == 0;
+}
+
+/* Runs a statement on one migration. */
+static void
+change(const char *sql, const SpiArg *args, int nargs)
+{
+	SpiScope	scope;
+
+	spi_open_catalog(&scope);
+	if (spi_run(sql, args, nargs) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("migration was dropped by another session")));
+	spi_close(&scope);
+}
+
+void
+migration_delete(int64 id)
+{
+	change("DELETE FROM migrate_ext.migration WHERE migration_id = $1",
+		   SPI_ARGS(spi_int8(id)));
+}
+
+void
+migration_set_phase(int64 id, const char *phase, const char *cutover_method)
+{
+	change("UPDATE migrate_ext.migration SET phase = $2, phase_since = clock_timestamp(), "
+		   "cutover_method = $3 WHERE migration_id = $1",
+		   SPI_ARGS(spi_int8(id), spi_text(phase), spi_text(cutover_method)));
+}
+
+void
+migration_set_paused(int64 id, bool paused)
+{
+	change("UPDATE migrate_ext.migration SET paused = $2 WHERE migration_id = $1",
+		   SPI_ARGS(spi_int8(id), spi_bool(paused)));
+}
+
+/* Stores a setting; a null value goes back to the default. */
+void
+migration_set_setting(int64 id, const char *name, const char *value)
+{
+	change("UPDATE migrate_ext.migration SET settings = "
+		   "CASE WHEN $3 IS NULL THEN settings - $2 "
+		   "ELSE settings || jsonb_build_object($2, $3) END WHERE migration_id = $1",
+		   SPI_ARGS(spi_int8(id), spi_text(name), spi_text(value)));
+}
+
+/* Notes that verifications made so far no longer prove anything. */
+void
+migration_mark_changed(int64 id)
+{
+	change("UPDATE migrate_ext.migration SET changed_at = clock_timestamp() "
+		   "WHERE migration_id = $1",
+		   SPI_ARGS(spi_int8(id)));
+}

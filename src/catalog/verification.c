@@ -1,0 +1,66 @@
+/*
+ * verification.c
+ *		Rows of migrate_ext.verification.
+ */
+#include "postgres.h"
+
+#include "utils/pg_lsn.h"
+
+#include "base/spi.h"
+#include "catalog/verification.h"
+
+/* Stores a verification and sets its id. */
+void
+verification_insert(Verification *v)
+{
+	SpiScope	scope;
+
+	spi_open_catalog(&scope);
+	spi_run("INSERT INTO migrate_ext.verification (mapping_id, method, source_rows, target_rows, "
+			"filtered, rejected, deduplicated, pending, missing, extra, different, source_checksum, "
+			"target_checksum, checksum_match, clean, snapshot, snapshot_lsn, started_at, elapsed) "
+			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+			"$16::pg_snapshot, $17, $18, $19) RETURNING verification_id",
+			SPI_ARGS(spi_int8(v->mapping_id), spi_text(v->method), spi_int8(v->source_rows),
+					 spi_int8(v->target_rows), spi_int8(v->filtered), spi_int8(v->rejected),
+					 spi_int8(v->deduplicated), spi_int8(v->pending), spi_int8(v->missing),
+					 spi_int8(v->extra), spi_int8(v->different), spi_text(v->source_checksum),
+					 spi_text(v->target_checksum), spi_bool(v->checksum_match),
+					 spi_bool(v->clean), spi_text(v->snapshot),
+					 spi_datum(PG_LSNOID, LSNGetDatum(v->lsn), !v->has_lsn),
+					 spi_datum(TIMESTAMPTZOID, TimestampTzGetDatum(v->started_at), false),
+					 spi_datum(INTERVALOID, IntervalPGetDatum(&v->elapsed), false)));
+	v->id = spi_get_int8(0, 1);
+	spi_close(&scope);
+}
+
+/*
+ * Is the newest whole-table verification of a mapping clean, and newer than
+ * the last change of a mapping or repair?  A repaired key is not a verified
+ * key.  measured says what was found.
+ */
+bool
+verification_last_is_clean(int64 mapping_id, char **measured)
+{
+	SpiScope	scope;
+	bool		clean = false;
+
+	spi_open_catalog(&scope);
+	if (spi_run("SELECT v.clean AND v.started_at > g.changed_at, "
+				"CASE WHEN v.started_at <= g.changed_at THEN 'older than the last change or repair' "
+				"WHEN v.clean THEN 'clean' ELSE format("
+				"'%s missing, %s extra, %s different, %s pending', missing, extra, different, pending) END "
+				"FROM migrate_ext.verification v JOIN migrate_ext.mapping m USING (mapping_id) "
+				"JOIN migrate_ext.migration g USING (migration_id) "
+				"WHERE v.mapping_id = $1 AND v.method <> 'sample' "
+				"ORDER BY v.verification_id DESC LIMIT 1",
+				SPI_ARGS(spi_int8(mapping_id))) > 0)
+	{
+		clean = spi_get_bool(0, 1);
+		*measured = spi_get_text(&scope, 0, 2);
+	}
+	else
+		*measured = MemoryContextStrdup(scope.caller, "never verified");
+	spi_close(&scope);
+	return clean;
+}

@@ -1,0 +1,327 @@
+/*
+ * backfill.c
+ *		Copies the rows that were there before the dual writes.
+ *
+ * The unit is a range of heap blocks of a leaf relation, read with a TID range
+ * scan and inserted with ON CONFLICT (key) DO NOTHING: a target row that is
+ * there already was written by a dual write or an earlier batch, and is at
+ * least as new.  The source is never written, nor are its rows locked.
+ *
+ * Rows that move while the copy runs were updated, and so dual-written; blocks
+ * that are added hold only such rows.  A rewrite of the heap makes block
+ * numbers meaningless: the leaf's ranges are made anew.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/itemptr.h"
+#include "storage/lmgr.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "base/compat.h"
+#include "base/quote.h"
+#include "base/setting.h"
+#include "base/spi.h"
+#include "base/subxact.h"
+#include "capture/dual_write.h"
+#include "catalog/job_range.h"
+#include "catalog/mapping.h"
+#include "copy/backfill.h"
+#include "projection/projection.h"
+
+/* A leaf is cut into about this many ranges, for workers to share. */
+#define RANGES_PER_LEAF 64
+#define MIN_RANGE_BLOCKS 64
+
+/* A clash on another unique index may be with a row whose source row is gone. */
+#define MAX_DATA_RETRIES 3
+
+/* What a batch needs; filled step by step. */
+typedef struct Batch
+{
+	const Migration *g;
+	List	   *mappings;		/* those with the range's source */
+	JobRange	range;
+	int64		end_block;		/* exclusive */
+	int64		rows;			/* result: inserted */
+} Batch;
+
+/* The distinct sources of a migration. */
+static List *
+list_sources(int64 migration_id)
+{
+	List	   *sources = NIL;
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(migration_id, MAPPING_FORWARD))
+		sources = list_append_unique_oid(sources, ((Mapping *) lfirst(lc))->source);
+	return sources;
+}
+
+/* The relations that hold a source's rows. */
+static List *
+list_leaves(Oid source)
+{
+	List	   *leaves = NIL;
+	ListCell   *lc;
+
+	(void) quote_relation(source);	/* raises if it was dropped */
+	foreach(lc, find_all_inheritors(source, NoLock, NULL))
+	{
+		char		relkind = get_rel_relkind(lfirst_oid(lc));
+
+		if (relkind == RELKIND_RELATION)
+			leaves = lappend_oid(leaves, lfirst_oid(lc));
+		else if (relkind != RELKIND_PARTITIONED_TABLE && relkind != '\0')
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot copy partition %s: it has no heap blocks",
+							name_relation(lfirst_oid(lc)))));
+	}
+	return leaves;
+}
+
+/* Cuts one leaf into ranges. */
+static void
+plan_leaf(int64 job_id, Oid source, Oid leaf)
+{
+	Relation	rel = try_relation_open(leaf, AccessShareLock);
+	int64		blocks;
+
+	if (rel == NULL)
+		return;
+	blocks = RelationGetNumberOfBlocks(rel);
+	job_range_insert(job_id, source, leaf, RELATION_FILE_NUMBER(rel), blocks,
+					 Max(MIN_RANGE_BLOCKS, blocks / RANGES_PER_LEAF + 1));
+	relation_close(rel, AccessShareLock);
+}
+
+/* Makes the ranges of a new job. */
+void
+backfill_plan_ranges(int64 job_id, int64 migration_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, list_sources(migration_id))
+	{
+		ListCell   *leaf;
+
+		foreach(leaf, list_leaves(lfirst_oid(lc)))
+			plan_leaf(job_id, lfirst_oid(lc), lfirst_oid(leaf));
+	}
+}
+
+/* Adds ranges for leaves that were attached since; were there any? */
+bool
+backfill_plan_new_leaves(int64 job_id, int64 migration_id)
+{
+	bool		added = false;
+	ListCell   *lc;
+
+	foreach(lc, list_sources(migration_id))
+	{
+		ListCell   *leaf;
+
+		foreach(leaf, list_leaves(lfirst_oid(lc)))
+		{
+			if (job_range_exists(job_id, lfirst_oid(leaf)))
+				continue;
+			plan_leaf(job_id, lfirst_oid(lc), lfirst_oid(leaf));
+			added = added || job_range_exists(job_id, lfirst_oid(leaf));
+		}
+	}
+	return added;
+}
+
+/* Is the range still what it was when it was made?  If not, makes it anew. */
+static bool
+range_is_valid(const JobRange *range)
+{
+	Relation	rel = try_relation_open(range->relation, AccessShareLock);
+	bool		attached;
+	bool		same_file;
+
+	(void) quote_relation(range->source);	/* raises if it was dropped */
+	attached = rel != NULL &&
+		list_member_oid(find_all_inheritors(range->source, NoLock, NULL), range->relation);
+	same_file = attached && RELATION_FILE_NUMBER(rel) == range->filenode;
+	if (rel != NULL)
+		relation_close(rel, NoLock);	/* keep the lock: no rewrite during the batch */
+	if (!same_file)
+	{
+		job_range_delete(range->job_id, range->relation);
+		if (attached)
+			plan_leaf(range->job_id, range->source, range->relation);
+	}
+	return same_file;
+}
+
+/* Rows in a block of the relation, by its statistics. */
+static double
+rows_per_block(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	double		pages = rel->rd_rel->relpages;
+	double		tuples = rel->rd_rel->reltuples;
+
+	relation_close(rel, NoLock);
+	if (pages > 0 && tuples > 0)
+		return Max(1.0, tuples / pages);
+	return 80;					/* never analyzed: rows of 100 bytes */
+}
+
+/* Limits for a batch's size in blocks, by the job's or the settings' rows. */
+static void
+batch_limits(const Job *job, const Migration *g, Oid relation, int *low, int *high)
+{
+	double		density = rows_per_block(relation);
+	int			low_rows = job->batch_rows;
+	int			high_rows = job->batch_rows;
+
+	if (job->batch_rows == 0)
+		setting_range(g->settings, "batch_rows", &low_rows, &high_rows);
+	*low = Max(1, (int) (low_rows / density));
+	*high = Max(*low, (int) (high_rows / density));
+}
+
+/* Work for subxact_try: the inserts of a batch. */
+static void
+work_copy(void *arg)
+{
+	Batch	   *b = arg;
+	ItemPointerData bounds[2];
+	ListCell   *lc;
+	SpiScope	scope;
+
+	ItemPointerSet(&bounds[0], b->range.next_block, 0);
+	ItemPointerSet(&bounds[1], b->end_block, 0);
+	b->rows = 0;
+	foreach(lc, b->mappings)
+	{
+		Mapping    *m = lfirst(lc);
+
+		spi_open_owner(&scope, m->owner, m->time_zone);
+		b->rows += spi_run(projection_copy(m, b->range.relation),
+						   SPI_ARGS(spi_datum(TIDOID, PointerGetDatum(&bounds[0]), false),
+									spi_datum(TIDOID, PointerGetDatum(&bounds[1]), false)));
+		spi_close(&scope);
+	}
+}
+
+/* Runs work_copy as a write of ours. */
+static ErrorData *
+copy_rows(Batch *b)
+{
+	ApplyFrame	frame;
+	ErrorData  *volatile error = NULL;
+
+	apply_begin(&frame, b->g->id);
+	PG_TRY();
+	{
+		error = subxact_try(work_copy, b);
+	}
+	PG_FINALLY();
+	{
+		apply_end(&frame);
+	}
+	PG_END_TRY();
+	return error;
+}
+
+/* The batch size after one that took a time: towards the target time. */
+static int
+next_size(const Migration *g, int blocks, double elapsed_ms, int low, int high)
+{
+	double		target = setting_int(g->settings, "batch_target_time");
+	double		factor = target / Max(elapsed_ms, 1.0);
+
+	factor = Min(2.0, Max(0.5, factor));
+	return Min(high, Max(low, (int) (blocks * factor)));
+}
+
+/*
+ * Copies one batch in the current transaction, which the caller commits.  A
+ * batch that meets the application (lock_timeout, deadlock, serialization) is
+ * rolled back and halved.
+ */
+BatchOutcome
+backfill_batch(const Job *job, const Migration *g, ErrorData **error)
+{
+	static int	data_retries = 0;
+	Batch		b = {g, NIL};
+	int			low;
+	int			high;
+	int			blocks;
+	instr_time	start;
+	instr_time	now;
+	ListCell   *lc;
+
+	if (!job_range_take(job->id, &b.range))
+		return BATCH_NONE;
+	if (!range_is_valid(&b.range))
+		return BATCH_COPIED;
+	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	{
+		if (((Mapping *) lfirst(lc))->source == b.range.source)
+			b.mappings = lappend(b.mappings, lfirst(lc));
+	}
+	batch_limits(job, g, b.range.relation, &low, &high);
+	blocks = b.range.batch_blocks > 0 ? Min(b.range.batch_blocks, high) : low;
+	b.end_block = Min(b.range.next_block + blocks, b.range.end_block);
+
+	INSTR_TIME_SET_CURRENT(start);
+	*error = copy_rows(&b);
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+
+	if (*error == NULL)
+	{
+		data_retries = 0;
+		job_range_checkpoint(&b.range, b.end_block, b.rows,
+							 next_size(g, blocks, INSTR_TIME_GET_MILLISEC(now), low, high));
+		return BATCH_COPIED;
+	}
+	if (error_is_transient(*error) ||
+		((*error)->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && data_retries++ < MAX_DATA_RETRIES))
+	{
+		job_range_note_retry(&b.range, Max(1, blocks / 2));
+		return BATCH_YIELDED;
+	}
+	data_retries = 0;
+	(*error)->context = psprintf("copying blocks %lld to %lld of %s",
+								 (long long) b.range.next_block, (long long) b.end_block - 1,
+								 name_relation(b.range.relation));
+	return BATCH_FAILED;
+}
+
+/*
+ * Waits for the transactions that hold a write lock on a source, and only for
+ * those.  Called in a transaction without a snapshot of its own.
+ */
+void
+backfill_wait_for_writers(int64 migration_id)
+{
+	List	   *tags = NIL;
+	ListCell   *lc;
+
+	foreach(lc, list_sources(migration_id))
+	{
+		ListCell   *rel;
+
+		foreach(rel, find_all_inheritors(lfirst_oid(lc), NoLock, NULL))
+		{
+			LOCKTAG    *tag = palloc(sizeof(LOCKTAG));
+
+			SET_LOCKTAG_RELATION(*tag, MyDatabaseId, lfirst_oid(rel));
+			tags = lappend(tags, tag);
+		}
+	}
+	WaitForLockersMultiple(tags, ShareLock, false);
+}

@@ -1,0 +1,559 @@
+/*
+ * encode.c
+ *		Canonical encoding of rows, version 1.
+ *
+ * Two rows have the same encoding if and only if they show the same values,
+ * whatever their physical form, the session's settings or the machine.  All
+ * numbers are big-endian.
+ *
+ *	row		= 01  count:u32  value*
+ *	value	= 'N'										null
+ *			| 'b' u8									boolean
+ *			| 'i' i64									int2, int4, int8
+ *			| 'f' u32 | 'd' u64							float4, float8: the image, one NaN
+ *			| 't' length:u32 bytes						strings in the server's encoding; enums by
+ *														label; json and xml as text; jsonb in its
+ *														text form
+ *			| 's' length:u32 bytes						other built-in types: their send function
+ *			| 'o' length:u32 bytes						other types: their output function
+ *			| 'a' ndim:u32 (size:u32 lower:i32)* value*	array
+ *			| 'c' count:u32 value*						composite: live attributes in order
+ *			| 'r' flags:u8 value*						range: the finite bounds
+ *			| 'm' count:u32 range*						multirange
+ *
+ * A domain is its base type.  No type OID is part of it: those differ between
+ * servers.  Every value tells its own length, so no data can imitate another
+ * row.  text and the like do not go through their send functions, which would
+ * convert to the client's encoding.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "libpq/pqformat.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/multirangetypes.h"
+#include "utils/rangetypes.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "base/compat.h"
+#include "hash/encode.h"
+
+#define ENCODING_VERSION 1
+
+typedef enum EncodeKind
+{
+	ENCODE_BOOL,
+	ENCODE_INT2,
+	ENCODE_INT4,
+	ENCODE_INT8,
+	ENCODE_FLOAT4,
+	ENCODE_FLOAT8,
+	ENCODE_TEXT,				/* varlena whose bytes are text */
+	ENCODE_NAME,
+	ENCODE_CSTRING,
+	ENCODE_CHAR,
+	ENCODE_JSONB,
+	ENCODE_ENUM,
+	ENCODE_SEND,
+	ENCODE_OUTPUT,
+	ENCODE_ARRAY,
+	ENCODE_COMPOSITE,
+	ENCODE_RANGE,
+	ENCODE_MULTIRANGE
+} EncodeKind;
+
+/* How to encode a type; element types are resolved once, too. */
+typedef struct TypeEncoder
+{
+	Oid			type;			/* base type */
+	EncodeKind	kind;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	FmgrInfo	function;		/* send or output */
+	TypeCacheEntry *cache;		/* of a range or multirange */
+	struct TypeEncoder *element;	/* of an array, range or multirange */
+	Oid			row_type;		/* of the composite below */
+	int32		row_typmod;
+	int			ncolumns;
+	struct TypeEncoder **columns;
+} TypeEncoder;
+
+struct HashEncoder
+{
+	MemoryContext context;		/* of type information */
+	MemoryContext scratch;		/* reset for each row */
+	StringInfoData buffer;
+	int			ncolumns;
+	TypeEncoder **columns;
+};
+
+static void encode_value(HashEncoder *e, TypeEncoder *t, Datum value, bool isnull);
+
+/* The kind of a base type. */
+static EncodeKind
+kind_of(Oid type, char typtype, char category, int16 typlen)
+{
+	switch (type)
+	{
+		case BOOLOID:
+			return ENCODE_BOOL;
+		case INT2OID:
+			return ENCODE_INT2;
+		case INT4OID:
+			return ENCODE_INT4;
+		case INT8OID:
+			return ENCODE_INT8;
+		case FLOAT4OID:
+			return ENCODE_FLOAT4;
+		case FLOAT8OID:
+			return ENCODE_FLOAT8;
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case JSONOID:
+		case XMLOID:
+			return ENCODE_TEXT;
+		case NAMEOID:
+			return ENCODE_NAME;
+		case CHAROID:
+			return ENCODE_CHAR;
+		case UNKNOWNOID:
+		case CSTRINGOID:
+			return ENCODE_CSTRING;
+		case JSONBOID:
+			return ENCODE_JSONB;
+		case RECORDOID:
+			return ENCODE_COMPOSITE;
+	}
+	switch (typtype)
+	{
+		case TYPTYPE_ENUM:
+			return ENCODE_ENUM;
+		case TYPTYPE_COMPOSITE:
+			return ENCODE_COMPOSITE;
+		case TYPTYPE_RANGE:
+			return ENCODE_RANGE;
+		case TYPTYPE_MULTIRANGE:
+			return ENCODE_MULTIRANGE;
+	}
+	if (category == TYPCATEGORY_STRING && typlen == -1)
+		return ENCODE_TEXT;		/* citext and its like */
+	return ENCODE_OUTPUT;
+}
+
+/* May a built-in type's send function be trusted not to look at settings? */
+static bool
+sends_binary(Oid type)
+{
+	switch (type)
+	{
+		case TSVECTOROID:
+		case TSQUERYOID:
+		case JSONPATHOID:
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGCLASSOID:
+		case REGTYPEOID:
+		case REGROLEOID:
+		case REGNAMESPACEOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+			return false;		/* text in the client's encoding, or an OID */
+		default:
+			return type < FirstNormalObjectId;
+	}
+}
+
+/* A type's send function; InvalidOid if it has none. */
+static Oid
+send_function(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid			function;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	function = ((Form_pg_type) GETSTRUCT(tuple))->typsend;
+	ReleaseSysCache(tuple);
+	return function;
+}
+
+/* Looks a type up, in the encoder's memory context. */
+static TypeEncoder *
+resolve_type(HashEncoder *e, Oid type)
+{
+	MemoryContext old = MemoryContextSwitchTo(e->context);
+	TypeEncoder *t = palloc0(sizeof(TypeEncoder));
+	char		category;
+	bool		preferred;
+	Oid			function;
+	bool		varlena;
+	Oid			element;
+
+	t->type = getBaseType(type);
+	get_typlenbyvalalign(t->type, &t->typlen, &t->typbyval, &t->typalign);
+	element = get_element_type(t->type);
+	if (OidIsValid(element))
+	{
+		t->kind = ENCODE_ARRAY;
+		t->element = resolve_type(e, element);
+		MemoryContextSwitchTo(old);
+		return t;
+	}
+	get_type_category_preferred(t->type, &category, &preferred);
+	t->kind = kind_of(t->type, get_typtype(t->type), category, t->typlen);
+	if (t->kind == ENCODE_RANGE)
+	{
+		t->cache = lookup_type_cache(t->type, TYPECACHE_RANGE_INFO);
+		t->element = resolve_type(e, t->cache->rngelemtype->type_id);
+	}
+	else if (t->kind == ENCODE_MULTIRANGE)
+	{
+		t->cache = lookup_type_cache(t->type, TYPECACHE_MULTIRANGE_INFO);
+		t->element = resolve_type(e, t->cache->rngtype->type_id);
+	}
+	else if (t->kind == ENCODE_OUTPUT && sends_binary(t->type) &&
+			 OidIsValid(send_function(t->type)))
+	{
+		t->kind = ENCODE_SEND;
+		fmgr_info_cxt(send_function(t->type), &t->function, e->context);
+	}
+	else if (t->kind == ENCODE_OUTPUT)
+	{
+		getTypeOutputInfo(t->type, &function, &varlena);
+		fmgr_info_cxt(function, &t->function, e->context);
+	}
+	MemoryContextSwitchTo(old);
+	return t;
+}
+
+/* Makes an encoder for rows of some types; it lives in the memory context. */
+HashEncoder *
+hash_encoder_create(MemoryContext context, int ncolumns, const Oid *types)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HashEncoder *e = palloc0(sizeof(HashEncoder));
+
+	e->context = context;
+	e->scratch = AllocSetContextCreate(context, "migrate_ext row encoding", ALLOCSET_DEFAULT_SIZES);
+	initStringInfo(&e->buffer);
+	e->ncolumns = ncolumns;
+	e->columns = palloc(sizeof(TypeEncoder *) * Max(ncolumns, 1));
+	for (int i = 0; i < ncolumns; i++)
+		e->columns[i] = resolve_type(e, types[i]);
+	MemoryContextSwitchTo(old);
+	return e;
+}
+
+int
+hash_encoder_columns(const HashEncoder *e)
+{
+	return e->ncolumns;
+}
+
+static inline void
+put_u32(StringInfo buf, uint32 value)
+{
+	uint32		n = pg_hton32(value);
+
+	appendBinaryStringInfo(buf, (const char *) &n, sizeof(n));
+}
+
+static inline void
+put_u64(StringInfo buf, char tag, uint64 value)
+{
+	char		bytes[9];
+	uint64		n = pg_hton64(value);
+
+	bytes[0] = tag;
+	memcpy(bytes + 1, &n, sizeof(n));
+	appendBinaryStringInfo(buf, bytes, sizeof(bytes));
+}
+
+static inline void
+put_bytes(StringInfo buf, char tag, const char *data, uint32 length)
+{
+	char		head[5];
+	uint32		n = pg_hton32(length);
+
+	head[0] = tag;
+	memcpy(head + 1, &n, sizeof(n));
+	appendBinaryStringInfo(buf, head, sizeof(head));
+	appendBinaryStringInfo(buf, data, length);
+}
+
+static void
+encode_float4(StringInfo buf, float4 value)
+{
+	uint32		image;
+
+	if (isnan(value))
+		value = get_float4_nan();
+	memcpy(&image, &value, sizeof(image));
+	appendStringInfoCharMacro(buf, 'f');
+	put_u32(buf, image);
+}
+
+static void
+encode_float8(StringInfo buf, float8 value)
+{
+	uint64		image;
+
+	if (isnan(value))
+		value = get_float8_nan();
+	memcpy(&image, &value, sizeof(image));
+	put_u64(buf, 'd', image);
+}
+
+static void
+encode_text(HashEncoder *e, Datum value)
+{
+	struct varlena *v = PG_DETOAST_DATUM_PACKED(value);
+
+	put_bytes(&e->buffer, 't', VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
+}
+
+static void
+encode_enum(HashEncoder *e, Datum value)
+{
+	HeapTuple	tuple = SearchSysCache1(ENUMOID, value);
+	const char *label;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("invalid internal value for enum: %u", DatumGetObjectId(value))));
+	label = NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel);
+	put_bytes(&e->buffer, 't', label, strlen(label));
+	ReleaseSysCache(tuple);
+}
+
+static void
+encode_array(HashEncoder *e, TypeEncoder *t, Datum value)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	int			ndim = ARR_NDIM(array);
+	Datum	   *elems;
+	bool	   *nulls;
+	int			n;
+
+	appendStringInfoCharMacro(&e->buffer, 'a');
+	put_u32(&e->buffer, ndim);
+	for (int i = 0; i < ndim; i++)
+	{
+		put_u32(&e->buffer, ARR_DIMS(array)[i]);
+		put_u32(&e->buffer, (uint32) ARR_LBOUND(array)[i]);
+	}
+	deconstruct_array(array, ARR_ELEMTYPE(array), t->element->typlen, t->element->typbyval,
+					  t->element->typalign, &elems, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		encode_value(e, t->element, elems[i], nulls[i]);
+}
+
+/* Resolves the attributes of a row type, unless they are known. */
+static void
+resolve_row(HashEncoder *e, TypeEncoder *t, Oid type, int32 typmod, TupleDesc desc)
+{
+	if (t->columns != NULL && t->row_type == type && t->row_typmod == typmod &&
+		t->ncolumns == desc->natts)
+		return;
+	t->columns = MemoryContextAllocZero(e->context, sizeof(TypeEncoder *) * Max(desc->natts, 1));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			t->columns[i] = resolve_type(e, TupleDescAttr(desc, i)->atttypid);
+	}
+	t->row_type = type;
+	t->row_typmod = typmod;
+	t->ncolumns = desc->natts;
+}
+
+static void
+encode_composite(HashEncoder *e, TypeEncoder *t, Datum value)
+{
+	HeapTupleHeader header = DatumGetHeapTupleHeader(value);
+	Oid			type = HeapTupleHeaderGetTypeId(header);
+	int32		typmod = HeapTupleHeaderGetTypMod(header);
+	TupleDesc	desc = lookup_rowtype_tupdesc_copy(type, typmod);
+	HeapTupleData tuple;
+	Datum	   *values = palloc(sizeof(Datum) * Max(desc->natts, 1));
+	bool	   *nulls = palloc(Max(desc->natts, 1));
+	uint32		live = 0;
+
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = header;
+	heap_deform_tuple(&tuple, desc, values, nulls);
+	resolve_row(e, t, type, typmod, desc);
+	for (int i = 0; i < desc->natts; i++)
+		live += t->columns[i] != NULL ? 1 : 0;
+	appendStringInfoCharMacro(&e->buffer, 'c');
+	put_u32(&e->buffer, live);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (t->columns[i] != NULL)
+			encode_value(e, t->columns[i], values[i], nulls[i]);
+	}
+}
+
+static void
+encode_range(HashEncoder *e, TypeEncoder *t, Datum value)
+{
+	RangeBound	lower;
+	RangeBound	upper;
+	bool		empty;
+
+	range_deserialize(t->cache, DatumGetRangeTypeP(value), &lower, &upper, &empty);
+	appendStringInfoCharMacro(&e->buffer, 'r');
+	appendStringInfoCharMacro(&e->buffer, (char) ((empty ? 1 : 0) | (lower.infinite ? 2 : 0) |
+												  (upper.infinite ? 4 : 0) | (lower.inclusive ? 8 : 0) |
+												  (upper.inclusive ? 16 : 0)));
+	if (!empty && !lower.infinite)
+		encode_value(e, t->element, lower.val, false);
+	if (!empty && !upper.infinite)
+		encode_value(e, t->element, upper.val, false);
+}
+
+static void
+encode_multirange(HashEncoder *e, TypeEncoder *t, Datum value)
+{
+	RangeType **ranges;
+	int32		n;
+
+	multirange_deserialize(t->cache->rngtype, DatumGetMultirangeTypeP(value), &n, &ranges);
+	appendStringInfoCharMacro(&e->buffer, 'm');
+	put_u32(&e->buffer, n);
+	for (int i = 0; i < n; i++)
+		encode_value(e, t->element, RangeTypePGetDatum(ranges[i]), false);
+}
+
+/* Values whose encoding needs memory, or another function. */
+static void
+encode_complex(HashEncoder *e, TypeEncoder *t, Datum value)
+{
+	const char *text;
+	bytea	   *bytes;
+
+	check_stack_depth();
+	switch (t->kind)
+	{
+		case ENCODE_JSONB:
+			text = JsonbToCString(NULL, &DatumGetJsonbP(value)->root, 0);
+			put_bytes(&e->buffer, 't', text, strlen(text));
+			break;
+		case ENCODE_ENUM:
+			encode_enum(e, value);
+			break;
+		case ENCODE_SEND:
+			bytes = SendFunctionCall(&t->function, value);
+			put_bytes(&e->buffer, 's', VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ);
+			break;
+		case ENCODE_OUTPUT:
+			text = OutputFunctionCall(&t->function, value);
+			put_bytes(&e->buffer, 'o', text, strlen(text));
+			break;
+		case ENCODE_ARRAY:
+			encode_array(e, t, value);
+			break;
+		case ENCODE_COMPOSITE:
+			encode_composite(e, t, value);
+			break;
+		case ENCODE_RANGE:
+			encode_range(e, t, value);
+			break;
+		case ENCODE_MULTIRANGE:
+			encode_multirange(e, t, value);
+			break;
+		default:
+			elog(ERROR, "unexpected kind of value: %d", (int) t->kind);
+	}
+}
+
+static void
+encode_value(HashEncoder *e, TypeEncoder *t, Datum value, bool isnull)
+{
+	StringInfo	buf = &e->buffer;
+
+	if (isnull)
+	{
+		appendStringInfoCharMacro(buf, 'N');
+		return;
+	}
+	switch (t->kind)
+	{
+		case ENCODE_BOOL:
+			appendStringInfoCharMacro(buf, 'b');
+			appendStringInfoCharMacro(buf, DatumGetBool(value) ? 1 : 0);
+			break;
+		case ENCODE_INT2:
+			put_u64(buf, 'i', (uint64) (int64) DatumGetInt16(value));
+			break;
+		case ENCODE_INT4:
+			put_u64(buf, 'i', (uint64) (int64) DatumGetInt32(value));
+			break;
+		case ENCODE_INT8:
+			put_u64(buf, 'i', (uint64) DatumGetInt64(value));
+			break;
+		case ENCODE_FLOAT4:
+			encode_float4(buf, DatumGetFloat4(value));
+			break;
+		case ENCODE_FLOAT8:
+			encode_float8(buf, DatumGetFloat8(value));
+			break;
+		case ENCODE_TEXT:
+			encode_text(e, value);
+			break;
+		case ENCODE_NAME:
+			put_bytes(buf, 't', NameStr(*DatumGetName(value)), strlen(NameStr(*DatumGetName(value))));
+			break;
+		case ENCODE_CSTRING:
+			put_bytes(buf, 't', DatumGetCString(value), strlen(DatumGetCString(value)));
+			break;
+		case ENCODE_CHAR:
+			{
+				char		c = DatumGetChar(value);
+
+				put_bytes(buf, 't', &c, 1);
+				break;
+			}
+		default:
+			encode_complex(e, t, value);
+			break;
+	}
+}
+
+/* Encodes a row; the result is valid until the next call. */
+StringInfo
+hash_encode_row(HashEncoder *e, const NullableDatum *values)
+{
+	MemoryContext old;
+
+	MemoryContextReset(e->scratch);
+	old = MemoryContextSwitchTo(e->scratch);
+	resetStringInfo(&e->buffer);
+	appendStringInfoCharMacro(&e->buffer, ENCODING_VERSION);
+	put_u32(&e->buffer, e->ncolumns);
+	for (int i = 0; i < e->ncolumns; i++)
+		encode_value(e, e->columns[i], values[i].value, values[i].isnull);
+	MemoryContextSwitchTo(old);
+	return &e->buffer;
+}

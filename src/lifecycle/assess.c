@@ -1,0 +1,239 @@
+/*
+ * assess.c
+ *		Findings about a migration before it starts.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/compat.h"
+#include "base/quote.h"
+#include "base/setting.h"
+#include "base/spi.h"
+#include "catalog/mapping.h"
+#include "lifecycle/assess.h"
+#include "lifecycle/phase.h"
+#include "projection/key.h"
+#include "projection/projection.h"
+
+/* Adds a finding. */
+static void
+add(List **findings, const char *severity, const char *subject, const char *finding,
+	const char *advice)
+{
+	Finding    *f = palloc(sizeof(Finding));
+
+	f->severity = severity;
+	f->subject = subject;
+	f->finding = finding;
+	f->advice = advice;
+	*findings = lappend(*findings, f);
+}
+
+static char *
+join_names(List *names)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, names)
+		appendStringInfo(&buf, "%s%s", buf.len ? ", " : "", (char *) lfirst(lc));
+	return buf.data;
+}
+
+/* Does the mapping's target hold rows that the mapping would answer for? */
+static bool
+has_rows(const Mapping *m)
+{
+	SpiScope	scope;
+	bool		found;
+
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	found = spi_run(projection_target_exists(m), SPI_NO_ARGS) > 0;
+	spi_close(&scope);
+	return found;
+}
+
+/* Does any target hold rows?  Sets the first one that does. */
+bool
+assess_target_has_rows(const Migration *g, Oid *target)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	{
+		Mapping    *m = lfirst(lc);
+
+		if (!has_rows(m))
+			continue;
+		*target = m->target;
+		return true;
+	}
+	return false;
+}
+
+/* Rules, triggers and partitions of the two sides. */
+static void
+assess_relations(List **findings, const Mapping *m)
+{
+	Relation	target = relation_open(m->target, AccessShareLock);
+	char	   *name = name_relation(m->target);
+	ListCell   *lc;
+
+	if (target->rd_rules != NULL)
+		add(findings, "blocker", name, "it has rules, with which INSERT ... ON CONFLICT cannot be used",
+			"Replace the rules by triggers, or drop them for the migration.");
+	if (target->trigdesc != NULL)
+	{
+		for (int i = 0; i < target->trigdesc->numtriggers; i++)
+		{
+			Trigger    *t = &target->trigdesc->triggers[i];
+
+			if (!t->tgisinternal && strncmp(t->tgname, "migrate_ext_", 12) != 0)
+				add(findings, "warning", name,
+					psprintf("trigger \"%s\" will fire for every dual write and every copied row", t->tgname),
+					"Make sure that it may, or disable it until the cutover.");
+		}
+	}
+	relation_close(target, NoLock);
+
+	foreach(lc, find_all_inheritors(m->source, NoLock, NULL))
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+			add(findings, "blocker", name_relation(lfirst_oid(lc)),
+				"it is a foreign table among the partitions of a source: its writes cannot be captured",
+				"Detach it, or move its rows into a local partition.");
+	}
+}
+
+/* Columns that get no value, and what the key costs. */
+static void
+assess_columns(List **findings, const Mapping *m)
+{
+	List	   *uncovered = projection_uncovered_required(m);
+	ListCell   *lc;
+
+	if (uncovered != NIL)
+		add(findings, "blocker", name_relation(m->target),
+			psprintf("columns without default that must not be null get no value: %s", join_names(uncovered)),
+			"Give them an expression in \"columns\", or a default.");
+	foreach(lc, m->key)
+	{
+		char	   *copied = projection_copied_column(m, lfirst(lc));
+
+		if (copied == NULL ||
+			!key_expression_indexed(m->source, get_attnum(m->source, copied)))
+			add(findings, "warning", name_relation(m->source),
+				psprintf("no index was found that leads with the source of key column \"%s\": %s",
+						 (char *) lfirst(lc), projection_column(m, lfirst(lc))->expression),
+				"Settling a dirty key scans the whole source without one; create it.");
+	}
+}
+
+/* What cannot be written back after the cutover. */
+static void
+assess_reverse(List **findings, const Mapping *m)
+{
+	Mapping    *r = mapping_find_reverse(m->id);
+	Relation	source;
+	List	   *lost = NIL;
+	List	   *uncovered;
+
+	if (r == NULL)
+	{
+		add(findings, "warning", name_relation(m->source),
+			"writes made after the cutover cannot be written back: no unique key of the source is copied to the target",
+			"Copy the source's key unchanged, or give \"reverse\".");
+		return;
+	}
+	source = relation_open(m->source, AccessShareLock);
+	for (int i = 0; i < RelationGetNumberOfAttributes(source); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), i);
+
+		if (!att->attisdropped && !att->attgenerated &&
+			projection_column(r, NameStr(att->attname)) == NULL)
+			lost = lappend(lost, pstrdup(NameStr(att->attname)));
+	}
+	relation_close(source, NoLock);
+	if (lost != NIL)
+		add(findings, "info", name_relation(m->source),
+			psprintf("this mapping writes nothing back to: %s", join_names(lost)),
+			"Give \"reverse\" expressions for columns that the new side changes.");
+	uncovered = projection_uncovered_required(r);
+	if (uncovered != NIL)
+		add(findings, "warning", name_relation(m->source),
+			psprintf("rows inserted in %s after the cutover cannot be written back: no value for %s",
+					 name_relation(m->target), join_names(uncovered)),
+			"Give \"reverse\" expressions or defaults for these columns.");
+}
+
+/* Everything found, the worst first within each mapping. */
+List *
+assess_migration(const Migration *g)
+{
+	List	   *findings = NIL;
+	List	   *mappings = mapping_list(g->id, MAPPING_FORWARD);
+	ListCell   *lc;
+	Oid			target;
+
+	if (mappings == NIL)
+		add(&findings, "blocker", g->name, "it maps nothing", "Call migrate_map.");
+	foreach(lc, mappings)
+	{
+		Mapping    *m = lfirst(lc);
+
+		if (!mapping_relation_exists(m->source) || !mapping_relation_exists(m->target))
+		{
+			add(&findings, "blocker", psprintf("mapping %lld", (long long) m->id),
+				"its source or target was dropped", "Unmap it.");
+			return findings;
+		}
+		assess_columns(&findings, m);
+		assess_relations(&findings, m);
+		assess_reverse(&findings, m);
+	}
+	if (phase_is(g, "planned") && !setting_bool(g->settings, "allow_nonempty_target") &&
+		mappings != NIL && assess_target_has_rows(g, &target))
+		add(&findings, "blocker", name_relation(target), "it holds rows already",
+			"Empty it, or set allow_nonempty_target to on: the backfill then makes it equal to the source and deletes what is not.");
+	if (max_worker_processes < 2)
+		add(&findings, "warning", "max_worker_processes", "there is hardly a slot for a worker",
+			"Raise it, or use CALL migrate_run.");
+	return findings;
+}
+
+MIGRATE_FUNCTION(migrate_assess);
+
+/*
+ * migrate_assess(migration text): severity, subject, finding, advice.  A
+ * blocker keeps migrate_start from starting.
+ */
+Datum
+migrate_assess(PG_FUNCTION_ARGS)
+{
+	Migration  *g = migration_get(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, assess_migration(g))
+	{
+		Finding    *f = lfirst(lc);
+		Datum		values[4] = {CStringGetTextDatum(f->severity), CStringGetTextDatum(f->subject),
+		CStringGetTextDatum(f->finding), CStringGetTextDatum(f->advice)};
+		bool		nulls[4] = {false};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

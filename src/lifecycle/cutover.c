@@ -1,0 +1,249 @@
+/*
+ * cutover.c
+ *		migrate_cutover: changes which side is authoritative.
+ *
+ * Method 'switch': names stay; the application is pointed at the target.  In
+ * one transaction, under a lock on both sides: the last dirty keys are settled,
+ * the forward triggers go, the reverse ones come, the old side refuses writes.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "base/compat.h"
+#include "base/quote.h"
+#include "base/setting.h"
+#include "base/spi.h"
+#include "capture/trigger.h"
+#include "catalog/dirty_key.h"
+#include "catalog/job.h"
+#include "catalog/mapping.h"
+#include "copy/sync.h"
+#include "lifecycle/cutover.h"
+#include "lifecycle/gate.h"
+#include "lifecycle/lock.h"
+#include "lifecycle/phase.h"
+#include "projection/projection.h"
+
+/* Milliseconds between two looks for old snapshots. */
+#define SNAPSHOT_POLL_MS 100
+
+/* When the locks were had. */
+static TimestampTz locked_at = 0;
+
+/*
+ * Locks sources and targets in ACCESS EXCLUSIVE mode, which removing a trigger
+ * takes anyway: from here until the end of the transaction nobody reads or
+ * writes them.
+ */
+void
+cutover_lock_both_sides(const Migration *g)
+{
+	List	   *relids = trigger_relations(g->id);
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	{
+		Mapping    *m = lfirst(lc);
+
+		if (mapping_relation_exists(m->source))
+			relids = list_append_unique_oid(relids, m->source);
+		if (mapping_relation_exists(m->target))
+			relids = list_append_unique_oid(relids, m->target);
+	}
+	lock_relations(g, relids, AccessExclusiveLock);
+	locked_at = GetCurrentTimestamp();
+}
+
+/* How long the locks have been held. */
+double
+cutover_elapsed_ms(void)
+{
+	return (GetCurrentTimestamp() - locked_at) / 1000.0;
+}
+
+/* Settles what is dirty under the locks; returns how many keys are left. */
+int64
+cutover_drain(const Migration *g, bool reverse)
+{
+	SyncResult	result = {0, 0};
+
+	sync_mappings(g, mapping_list(g->id, reverse), &result);
+	return dirty_key_count(g->id);
+}
+
+/* The sequence of a column, or NULL. */
+static char *
+sequence_of(SpiScope *scope, Oid relid, const char *column)
+{
+	spi_run("SELECT pg_get_serial_sequence($1, $2)",
+			SPI_ARGS(spi_text(quote_relation(relid)), spi_text(column)));
+	return spi_get_text(scope, 0, 1);
+}
+
+/* Moves the sequence of one mapped column past every value in use. */
+static void
+advance_sequence(const Mapping *m, const char *column)
+{
+	SpiScope	scope;
+	char	   *sequence;
+	char	   *copied = projection_copied_column(m, column);
+	char	   *other = NULL;
+	int64		highest = 0;
+
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	sequence = sequence_of(&scope, m->target, column);
+	if (sequence != NULL)
+	{
+		spi_run(projection_column_max(m, column), SPI_NO_ARGS);
+		highest = spi_get_int8(0, 1);
+		if (copied != NULL)
+			other = sequence_of(&scope, m->source, copied);
+		if (other != NULL)
+		{
+			/* also past values that were used and deleted */
+			spi_run(psprintf("SELECT last_value FROM %s WHERE is_called", other), SPI_NO_ARGS);
+			if (SPI_processed > 0)
+				highest = Max(highest, spi_get_int8(0, 1));
+		}
+		spi_run(psprintf("SELECT setval($1::regclass, $2) FROM %s "
+						 "WHERE last_value < $2 OR (last_value = $2 AND NOT is_called)", sequence),
+				SPI_ARGS(spi_text(sequence), spi_int8(highest)));
+	}
+	spi_close(&scope);
+}
+
+/* Moves the targets' sequences and identities past every value in use. */
+void
+cutover_advance_sequences(List *mappings)
+{
+	ListCell   *lc;
+
+	foreach(lc, mappings)
+	{
+		Mapping    *m = lfirst(lc);
+		ListCell   *column;
+
+		foreach(column, m->columns)
+			advance_sequence(m, ((MappingColumn *) lfirst(column))->target);
+	}
+}
+
+/* "pid 42 (app), ..." of sessions whose snapshot is older than the last copy. */
+static char *
+old_snapshots(int64 migration_id)
+{
+	SpiScope	scope;
+	char	   *result;
+
+	spi_open_catalog(&scope);
+	spi_run("SELECT string_agg(format('pid %s (%s)', pid, "
+			"coalesce(nullif(application_name, ''), usename)), ', ') "
+			"FROM pg_stat_activity a, (SELECT max(finished_xid) AS x FROM migrate_ext.job "
+			"WHERE migration_id = $1 AND kind = 'backfill' AND status = 'done') j "
+			"WHERE a.pid <> pg_backend_pid() AND a.datname = current_database() "
+			"AND a.backend_type = 'client backend' AND a.backend_xmin IS NOT NULL "
+			"AND age(a.backend_xmin) > age(j.x::xid)",
+			SPI_ARGS(spi_int8(migration_id)));
+	result = spi_get_text(&scope, 0, 1);
+	spi_close(&scope);
+	return result;
+}
+
+/*
+ * Waits for snapshots from before the end of the copy: such a transaction
+ * would see the target without the rows copied since.
+ */
+static void
+wait_for_old_snapshots(const Migration *g)
+{
+	int			timeout = setting_int(g->settings, "cutover_lock_timeout") *
+		setting_int(g->settings, "cutover_attempts");
+	char	   *who;
+
+	for (int waited = 0; (who = old_snapshots(g->id)) != NULL; waited += SNAPSHOT_POLL_MS)
+	{
+		if (waited >= timeout)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("transactions older than the backfill of migration \"%s\" are still open", g->name),
+					 errdetail("They would not see all rows of the target: %s.", who),
+					 errhint("Try again when they have ended.")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 SNAPSHOT_POLL_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Checks the method. */
+static void
+check_method(const char *method)
+{
+	if (strcmp(method, "switch") == 0)
+		return;
+	if (strcmp(method, "swap") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cutover method \"swap\" is not supported by this version"),
+				 errhint("Use method => 'switch' and point the application at the target.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid cutover method \"%s\"", method),
+			 errhint("It is switch.")));
+}
+
+MIGRATE_FUNCTION(migrate_cutover);
+
+/*
+ * migrate_cutover(migration text, method text, force boolean, reason text)
+ * RETURNS text: the phase.
+ *
+ * Locks both sides in ACCESS EXCLUSIVE mode for the moment of the switch.
+ */
+Datum
+migrate_cutover(PG_FUNCTION_ARGS)
+{
+	Migration  *g;
+	bool		force = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+	char	   *reason = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	List	   *reverse;
+	int64		left;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("migration and method must not be null")));
+	g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	check_method(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	phase_require(g, "migrate_cutover", PHASES("backfill", "shadow"));
+	gate_pass(g, "soak", force, reason);
+	if (job_find_open(g->id, "backfill") != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the backfill of migration \"%s\" is not complete", g->name),
+				 errhint("Not even force cuts over to a target that has not got all rows.")));
+	wait_for_old_snapshots(g);
+
+	cutover_lock_both_sides(g);
+	left = cutover_drain(g, MAPPING_FORWARD);
+	if (left > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%lld dirty keys of migration \"%s\" could not be settled",
+						(long long) left, g->name),
+				 errhint("Their errors are in migrate_ext.dirty_key.")));
+	reverse = mapping_list(g->id, MAPPING_REVERSE);
+	trigger_remove_all(g->id);
+	trigger_install_capture(g, reverse, MAPPING_REVERSE);
+	trigger_install_guard(g, mapping_list(g->id, MAPPING_FORWARD));
+	cutover_advance_sequences(mapping_list(g->id, MAPPING_FORWARD));
+	phase_move(g, "soak", psprintf("{\"method\": \"switch\", \"locked_ms\": %.1f}", cutover_elapsed_ms()),
+			   reason);
+	PG_RETURN_TEXT_P(cstring_to_text(g->phase));
+}

@@ -1,0 +1,116 @@
+/*
+ * define.c
+ *		Creates, sets and drops migrations, and unmaps relations.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "base/compat.h"
+#include "base/setting.h"
+#include "capture/trigger.h"
+#include "catalog/event.h"
+#include "catalog/job.h"
+#include "catalog/mapping.h"
+#include "catalog/migration.h"
+#include "lifecycle/phase.h"
+
+MIGRATE_FUNCTION(migrate_create);
+MIGRATE_FUNCTION(migrate_unmap);
+MIGRATE_FUNCTION(migrate_set);
+MIGRATE_FUNCTION(migrate_drop);
+
+/*
+ * migrate_create(migration text, description text) RETURNS bigint
+ *
+ * Owned by the current role.  The session's TimeZone becomes the migration's:
+ * expressions are evaluated in it wherever they run.
+ */
+Datum
+migrate_create(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+	char	   *description = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int64		id;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("a migration needs a name")));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a migration needs a name")));
+	PreventCommandIfReadOnly("migrate_create()");
+	PreventCommandDuringRecovery("migrate_create()");
+	id = migration_insert(name, description, GetUserId(),
+						  GetConfigOption("TimeZone", false, false));
+	event_record(migration_get(name), "created", "planned", NULL, NULL);
+	PG_RETURN_INT64(id);
+}
+
+/* migrate_unmap(migration text, mapping bigint): removes a mapping of a plan. */
+Datum
+migrate_unmap(PG_FUNCTION_ARGS)
+{
+	Migration  *g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	int64		id = PG_GETARG_INT64(1);
+	Mapping    *m = mapping_get(id);
+
+	phase_require(g, "migrate_unmap", PHASES("planned", "rolled_back"));
+	if (m == NULL || m->migration_id != g->id || m->reverse)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("mapping %lld of migration \"%s\" does not exist", (long long) id, g->name)));
+	mapping_delete(id);
+	migration_mark_changed(g->id);
+	event_record(g, "unmapped", NULL, psprintf("{\"mapping\": %lld}", (long long) id), NULL);
+	PG_RETURN_VOID();
+}
+
+/*
+ * migrate_set(migration text, setting text, value text) RETURNS text: the
+ * value that was in force before.  A null value goes back to the default.
+ */
+Datum
+migrate_set(PG_FUNCTION_ARGS)
+{
+	Migration  *g;
+	char	   *name;
+	char	   *value;
+	char	   *before;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("migration and setting must not be null")));
+	g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	before = setting_text(g->settings, name);
+	value = PG_ARGISNULL(2) ? NULL : setting_check(name, text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	if (strcmp(name, "time_zone") == 0)
+		phase_require(g, "migrate_set('time_zone')", PHASES("planned", "rolled_back"));
+	migration_set_setting(g->id, name, value);
+	event_record(g, "setting", NULL, NULL,
+				 psprintf("%s: %s -> %s", name, before, value ? value : "default"));
+	PG_RETURN_TEXT_P(cstring_to_text(before));
+}
+
+/* migrate_drop(migration text): forgets a migration; its events stay. */
+Datum
+migrate_drop(PG_FUNCTION_ARGS)
+{
+	Migration  *g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	phase_require(g, "migrate_drop", PHASES("planned", "rolled_back", "done"));
+	job_cancel_all(g->id);
+	trigger_remove_all(g->id);
+	event_record(g, "dropped", NULL, NULL, NULL);
+	migration_delete(g->id);
+	PG_RETURN_VOID();
+}

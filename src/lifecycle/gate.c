@@ -1,0 +1,200 @@
+/*
+ * gate.c
+ *		Measured criteria for entering a phase.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "base/quote.h"
+#include "catalog/dirty_key.h"
+#include "catalog/gate_result.h"
+#include "catalog/mapping.h"
+#include "catalog/verification.h"
+#include "lifecycle/assess.h"
+#include "lifecycle/gate.h"
+#include "lifecycle/phase.h"
+
+/* Adds a measurement. */
+static void
+add(List **results, const char *criterion, const char *threshold, const char *measured,
+	bool passed)
+{
+	GateResult *r = palloc(sizeof(GateResult));
+
+	r->criterion = criterion;
+	r->threshold = threshold;
+	r->measured = measured;
+	r->passed = passed;
+	*results = lappend(*results, r);
+}
+
+static void
+measure_start(List **results, const Migration *g)
+{
+	int			blockers = 0;
+	const char *first = "none";
+	ListCell   *lc;
+
+	foreach(lc, assess_migration(g))
+	{
+		Finding    *f = lfirst(lc);
+
+		if (strcmp(f->severity, "blocker") != 0)
+			continue;
+		if (blockers++ == 0)
+			first = psprintf("%s: %s. %s", f->subject, f->finding, f->advice);
+	}
+	add(results, "blockers in migrate_assess", "none",
+		blockers > 1 ? psprintf("%d, such as %s", blockers, first) : first, blockers == 0);
+}
+
+/* What must hold before anybody may rely on the target. */
+static void
+measure_proof(List **results, const Migration *g)
+{
+	List	   *mappings = mapping_list(g->id, MAPPING_FORWARD);
+	int			complete = 0;
+	int64		pending = dirty_key_count(g->id);
+	ListCell   *lc;
+
+	foreach(lc, mappings)
+		complete += ((Mapping *) lfirst(lc))->complete ? 1 : 0;
+	add(results, "backfill", "complete",
+		psprintf("%d of %d mappings complete", complete, list_length(mappings)),
+		complete == list_length(mappings));
+	add(results, "dirty keys pending", "0", psprintf("%lld", (long long) pending), pending == 0);
+	foreach(lc, mappings)
+	{
+		Mapping    *m = lfirst(lc);
+		char	   *measured;
+		bool		clean = verification_last_is_clean(m->id, &measured);
+
+		add(results, psprintf("verification of %s", name_relation(m->target)),
+			"clean, and newer than the last change", measured, clean);
+	}
+}
+
+/* Can what is written after a cutover be written back? */
+static void
+measure_way_back(List **results, const Migration *g)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	{
+		Mapping    *m = lfirst(lc);
+		bool		exists = mapping_find_reverse(m->id) != NULL;
+
+		add(results, psprintf("way back from %s", name_relation(m->target)), "exists",
+			exists ? "exists" : "none: no unique key of the source is copied", exists);
+	}
+}
+
+/* The criteria of the gate into a phase; NIL where there are none. */
+List *
+gate_measure(const Migration *g, const char *to_phase)
+{
+	List	   *results = NIL;
+
+	if (strcmp(to_phase, "dual_write") == 0)
+		measure_start(&results, g);
+	else if (strcmp(to_phase, "shadow") == 0 || strcmp(to_phase, "soak") == 0)
+		measure_proof(&results, g);
+	if (strcmp(to_phase, "soak") == 0)
+		measure_way_back(&results, g);
+	return results;
+}
+
+bool
+gate_is_open(List *results)
+{
+	ListCell   *lc;
+
+	foreach(lc, results)
+	{
+		if (!((GateResult *) lfirst(lc))->passed)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Passes the gate into a phase, or raises with every criterion that is not
+ * met.  What was measured is recorded.
+ */
+void
+gate_pass(const Migration *g, const char *to_phase, bool force, const char *reason)
+{
+	List	   *results = gate_measure(g, to_phase);
+	StringInfoData closed;
+	ListCell   *lc;
+
+	if (force && (reason == NULL || reason[0] == '\0'))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("force needs a reason"),
+				 errhint("The reason goes into the audit trail.")));
+	initStringInfo(&closed);
+	foreach(lc, results)
+	{
+		GateResult *r = lfirst(lc);
+
+		if (!r->passed)
+			appendStringInfo(&closed, "%s%s: must be %s, is %s", closed.len ? "\n" : "",
+							 r->criterion, r->threshold, r->measured);
+		gate_result_insert(g->id, to_phase, r);
+	}
+	if (closed.len > 0 && !force)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the gate of migration \"%s\" into phase \"%s\" is closed", g->name, to_phase),
+				 errdetail("%s", closed.data),
+				 errhint("SELECT * FROM migrate_gate(%s, '%s') shows what is measured.",
+						 quote_literal_cstr(g->name), to_phase)));
+}
+
+/* The phase after the current one. */
+static const char *
+next_phase(const Migration *g)
+{
+	if (phase_is(g, "planned") || phase_is(g, "rolled_back"))
+		return "dual_write";
+	if (phase_is(g, "dual_write"))
+		return "backfill";
+	return phase_is(g, "backfill") ? "shadow" : "soak";
+}
+
+MIGRATE_FUNCTION(migrate_gate);
+
+/*
+ * migrate_gate(migration text, to_phase text): each criterion with its
+ * threshold and what is measured now.  Default: the gate into the next phase.
+ */
+Datum
+migrate_gate(PG_FUNCTION_ARGS)
+{
+	Migration  *g;
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	const char *to_phase;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0))
+		return (Datum) 0;
+	g = migration_get(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	to_phase = PG_ARGISNULL(1) ? next_phase(g) : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	foreach(lc, gate_measure(g, to_phase))
+	{
+		GateResult *r = lfirst(lc);
+		Datum		values[5] = {CStringGetTextDatum(to_phase), CStringGetTextDatum(r->criterion),
+		CStringGetTextDatum(r->threshold), CStringGetTextDatum(r->measured), BoolGetDatum(r->passed)};
+		bool		nulls[5] = {false};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,129 @@
+/*
+ * lock.c
+ *		Table locks that never keep the application waiting for long.
+ *
+ * A strong lock that waits holds up everybody who comes after it, readers of
+ * a waiting ACCESS EXCLUSIVE included.  So it waits briefly and often: all
+ * relations in the order of their OIDs under lock_timeout, in a subtransaction
+ * that gives back what it has when one cannot be had.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "utils/guc.h"
+#include "utils/wait_event.h"
+
+#include "base/quote.h"
+#include "base/setting.h"
+#include "base/spi.h"
+#include "base/subxact.h"
+#include "lifecycle/lock.h"
+
+/* Milliseconds between attempts: this much longer each time, up to the limit. */
+#define BACKOFF_MS 50
+#define MAX_BACKOFF_MS 1000
+
+typedef struct LockRequest
+{
+	List	   *relids;
+	LOCKMODE	mode;
+	const char *first_timeout;
+	const char *next_timeout;
+} LockRequest;
+
+static void
+set_lock_timeout(const char *value)
+{
+	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Work for subxact_try.  Only the first lock, while nothing is held, may wait
+ * for long: after it, whoever waits for us may close a circle, and we must be
+ * gone before the application's deadlock_timeout.
+ */
+static void
+work_lock(void *arg)
+{
+	LockRequest *request = arg;
+	int			level = NewGUCNestLevel();
+	ListCell   *lc;
+
+	set_lock_timeout(request->first_timeout);
+	foreach(lc, request->relids)
+	{
+		LockRelationOid(lfirst_oid(lc), request->mode);
+		set_lock_timeout(request->next_timeout);
+	}
+	AtEOXact_GUC(true, level);
+}
+
+/* "pid 42 (app), ..." of those who hold locks on the relations */
+static char *
+list_holders(List *relids)
+{
+	SpiScope	scope;
+	Datum	   *oids = palloc(sizeof(Datum) * list_length(relids));
+	int			n = 0;
+	ListCell   *lc;
+	char	   *result;
+
+	foreach(lc, relids)
+		oids[n++] = ObjectIdGetDatum(lfirst_oid(lc));
+	spi_open_catalog(&scope);
+	spi_run("SELECT string_agg(DISTINCT format('pid %s (%s)', l.pid, coalesce(nullif(a.application_name, ''), a.usename, a.backend_type)), ', ') "
+			"FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) "
+			"WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid() "
+			"AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+			"AND l.relation = ANY ($1)",
+			SPI_ARGS(spi_datum(OIDARRAYOID,
+							   PointerGetDatum(construct_array(oids, n, OIDOID, 4, true, TYPALIGN_INT)),
+							   false)));
+	result = spi_get_text(&scope, 0, 1);
+	spi_close(&scope);
+	return result ? result : "sessions that have ended since";
+}
+
+/*
+ * Locks the relations and their descendants until the end of the transaction.
+ * Settings: cutover_lock_timeout for one attempt, cutover_attempts.  Raises
+ * lock_not_available, naming the sessions in the way.  The caller must not
+ * hold row locks on these relations yet.
+ */
+void
+lock_relations(const Migration *g, List *relids, LOCKMODE mode)
+{
+	LockRequest request = {NIL, mode, setting_text(g->settings, "cutover_lock_timeout"),
+	setting_text(g->settings, "lock_timeout")};
+	int			attempts = setting_int(g->settings, "cutover_attempts");
+	ErrorData  *error = NULL;
+	ListCell   *lc;
+
+	foreach(lc, relids)
+		request.relids = list_concat_unique_oid(request.relids,
+												find_all_inheritors(lfirst_oid(lc), NoLock, NULL));
+	list_sort(request.relids, list_oid_cmp);
+	for (int i = 1; i <= attempts; i++)
+	{
+		error = subxact_try(work_lock, &request);
+		if (error == NULL)
+			break;
+		if (!error_is_transient(error))
+			ReThrowError(error);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(MAX_BACKOFF_MS, BACKOFF_MS * i), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (error != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not lock the tables of migration \"%s\" in %d attempts",
+						g->name, attempts),
+				 errdetail("In the way: %s.", list_holders(request.relids)),
+				 errhint("Try again when these transactions have ended, or raise setting cutover_lock_timeout or cutover_attempts.")));
+}

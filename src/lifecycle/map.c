@@ -1,0 +1,459 @@
+/*
+ * map.c
+ *		migrate_map: checks and stores a mapping, and derives the way back.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/pg_class.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "base/identity.h"
+#include "base/quote.h"
+#include "catalog/event.h"
+#include "catalog/mapping.h"
+#include "catalog/migration.h"
+#include "lifecycle/phase.h"
+#include "projection/expression.h"
+#include "projection/key.h"
+
+MIGRATE_FUNCTION(migrate_map);
+
+/* Raises for a relation that cannot be a side of a mapping. */
+static void
+check_side(Oid relid, const char *side)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	char		relkind;
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("%s relation with OID %u does not exist", side, relid)));
+	relkind = rel->rd_rel->relkind;
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s %s is not a table", side, name_relation(relid)),
+				 errdetail("Its writes cannot be captured or its rows copied."),
+				 errhint("Map the table that holds the rows.")));
+	if (IsCatalogRelation(rel) || IsToastRelation(rel) ||
+		strcmp(get_namespace_name(RelationGetNamespace(rel)), MIGRATE_SCHEMA) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s %s is a system catalog or belongs to migrate_ext", side,
+						name_relation(relid)),
+				 errhint("Only user tables can be migrated.")));
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s %s is a temporary table", side, name_relation(relid)),
+				 errdetail("Background workers cannot see the temporary tables of a session.")));
+	relation_close(rel, NoLock);
+	identity_require_relation_owner(relid);
+}
+
+static Oid
+relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * The role the mapping's statements run as: an owner of one of the tables who
+ * has the rights of the other's.  Never the caller as such, who may be a
+ * superuser.
+ */
+static Oid
+choose_owner(Oid source, Oid target)
+{
+	Oid			of_source = relation_owner(source);
+	Oid			of_target = relation_owner(target);
+
+	if (has_privs_of_role(of_target, of_source))
+		return of_target;
+	if (has_privs_of_role(of_source, of_target))
+		return of_source;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("owners of %s and %s have no rights on each other's tables",
+					name_relation(source), name_relation(target)),
+			 errhint("Make one role the owner of both, or grant one owner's role to the other.")));
+}
+
+/* Raises for a name in the object that is no column of the relation. */
+static void
+check_names(Jsonb *columns, Oid relid, const char *argument)
+{
+	JsonbIterator *it;
+	JsonbValue	v;
+	JsonbIteratorToken token;
+
+	if (!JB_ROOT_IS_OBJECT(columns))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be a JSON object of column names and expressions", argument),
+				 errhint("For example {\"id\": \"id\", \"email\": \"lower(email)\"}.")));
+	it = JsonbIteratorInit(&columns->root);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		char	   *name;
+
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(v.val.string.val, v.val.string.len);
+		if (get_attnum(relid, name) <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of relation %s does not exist", name,
+							name_relation(relid)),
+					 errdetail("It is named in \"%s\".", argument)));
+	}
+}
+
+/* The expression given for a column; NULL if there is none. */
+static char *
+given_expression(Jsonb *columns, const char *name, const char *argument)
+{
+	JsonbValue	buffer;
+	JsonbValue *v = getKeyJsonValueFromContainer(&columns->root, name, strlen(name), &buffer);
+
+	if (v == NULL)
+		return NULL;
+	if (v->type != jbvString)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("expression for column \"%s\" in \"%s\" must be a JSON string", name, argument),
+				 errhint("Write SQL, such as \"0\" or \"'new'\".")));
+	return pnstrdup(v->val.string.val, v->val.string.len);
+}
+
+/* Adds a parsed column to a mapping. */
+static void
+add_column(Mapping *m, const char *name, const Expression *e)
+{
+	MappingColumn *c = palloc(sizeof(MappingColumn));
+
+	c->target = pstrdup(name);
+	c->expression = e->sql;
+	m->columns = lappend(m->columns, c);
+	m->whole_row = m->whole_row || e->whole_row;
+}
+
+/*
+ * Fills in m->columns from the object, or with the columns of the same name.
+ * copied[i] becomes the target column that source column i + 1 is copied to.
+ */
+static void
+read_columns(Mapping *m, Jsonb *columns, char **copied)
+{
+	Relation	target = table_open(m->target, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(target);
+
+	if (columns != NULL)
+		check_names(columns, m->target, "columns");
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		char	   *name = NameStr(att->attname);
+		char	   *text = NULL;
+		Expression *e;
+
+		if (att->attisdropped)
+			continue;
+		if (columns != NULL)
+			text = given_expression(columns, name, "columns");
+		else if (!att->attgenerated && get_attnum(m->source, name) > 0)
+			text = psprintf(SOURCE_ALIAS ".%s", quote_identifier(name));
+		if (text == NULL)
+			continue;
+		if (att->attgenerated)
+			ereport(ERROR,
+					(errcode(ERRCODE_GENERATED_ALWAYS),
+					 errmsg("column \"%s\" of target %s is generated and cannot be assigned", name,
+							name_relation(m->target)),
+					 errhint("Leave it out of \"columns\".")));
+		e = expression_for_column(text, m->source, m->target, att->attnum);
+		if (e->column > 0)
+			copied[e->column - 1] = pstrdup(name);
+		add_column(m, name, e);
+	}
+	table_close(target, NoLock);
+	if (m->columns == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("no column of %s would be mapped", name_relation(m->target)),
+				 errhint("Name target columns and expressions in \"columns\".")));
+}
+
+/* Raises for a key column that gets no value. */
+static void
+check_key_mapped(const Mapping *m)
+{
+	ListCell   *lc;
+
+	foreach(lc, m->key)
+	{
+		ListCell   *column;
+		bool		found = false;
+
+		foreach(column, m->columns)
+			found = found || strcmp(((MappingColumn *) lfirst(column))->target, lfirst(lc)) == 0;
+		if (!found)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+					 errmsg("key column \"%s\" of target %s is not mapped", (char *) lfirst(lc),
+							name_relation(m->target)),
+					 errhint("Give it an expression in \"columns\".")));
+	}
+}
+
+/* The source columns that the key's columns are copied from; NIL if one is not. */
+static List *
+copied_key(const Mapping *m, char **copied, int natts)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, m->key)
+	{
+		int			i;
+
+		for (i = 0; i < natts; i++)
+		{
+			if (copied[i] != NULL && strcmp(copied[i], lfirst(lc)) == 0)
+				break;
+		}
+		if (i == natts)
+			return NIL;
+		result = lappend(result, get_attname(m->source, i + 1, false));
+	}
+	return result;
+}
+
+/* Are all names among the columns of a mapping? */
+static bool
+all_mapped(List *names, const Mapping *m)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		ListCell   *column;
+		bool		found = false;
+
+		foreach(column, m->columns)
+			found = found || strcmp(((MappingColumn *) lfirst(column))->target, lfirst(lc)) == 0;
+		if (!found)
+			return false;
+	}
+	return names != NIL;
+}
+
+/* Does an earlier mapping back already own the rows of this target? */
+static bool
+rows_are_owned(const Mapping *reverse)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(reverse->migration_id, MAPPING_REVERSE))
+	{
+		Mapping    *other = lfirst(lc);
+
+		if (other->target == reverse->target && !other->clears)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Derives the mapping back: the expressions given, and the columns that are
+ * copied unchanged.  NULL if the source row cannot be found by them.
+ */
+static Mapping *
+derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter)
+{
+	Mapping    *r = palloc0(sizeof(Mapping));
+	Relation	source = table_open(m->source, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(source);
+
+	*r = *m;
+	r->reverse = true;
+	r->source = m->target;
+	r->target = m->source;
+	r->columns = NIL;
+	r->whole_row = false;
+	r->filter = NULL;
+	if (given != NULL)
+		check_names(given, m->source, "reverse");
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		char	   *text = NULL;
+
+		if (att->attisdropped || att->attgenerated)
+			continue;
+		if (given != NULL)
+			text = given_expression(given, NameStr(att->attname), "reverse");
+		if (text == NULL && copied[i] != NULL)
+		{
+			AttrNumber	from = get_attnum(m->target, copied[i]);
+
+			/* a copy into another type may have lost something: ask for an expression */
+			if (get_atttype(m->target, from) != att->atttypid)
+				continue;
+			text = psprintf(SOURCE_ALIAS ".%s", quote_identifier(copied[i]));
+		}
+		if (text != NULL)
+			add_column(r, NameStr(att->attname),
+					   expression_for_column(text, m->target, m->source, att->attnum));
+	}
+	r->key = copied_key(m, copied, desc->natts);
+	table_close(source, NoLock);
+	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key))
+		r->key = key_primary(m->source);
+	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key))
+		return NULL;
+	if (filter != NULL)
+		r->scope = expression_condition_over_target(filter, m->source);
+	r->clears = rows_are_owned(r);
+	return r;
+}
+
+static int
+count_columns(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	int			n = RelationGetNumberOfAttributes(rel);
+
+	table_close(rel, NoLock);
+	return n;
+}
+
+static char *
+text_arg(FunctionCallInfo fcinfo, int i)
+{
+	return PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+}
+
+/* Checks "capture" and "on_error". */
+static void
+read_modes(FunctionCallInfo fcinfo, Mapping *m)
+{
+	m->capture = PG_ARGISNULL(8) ? "trigger" : text_arg(fcinfo, 8);
+	m->on_error = PG_ARGISNULL(9) ? "defer" : text_arg(fcinfo, 9);
+	if (strcmp(m->capture, "watermark") == 0 || strcmp(m->capture, "logical") == 0 ||
+		!PG_ARGISNULL(6))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 !PG_ARGISNULL(6) ? errmsg("\"dedupe_by\" is not supported by this version") :
+				 errmsg("capture \"%s\" is not supported by this version", m->capture),
+				 errhint("CHANGELOG.md lists what each version supports.")));
+	if (strcmp(m->capture, "trigger") != 0 && strcmp(m->capture, "queue") != 0 &&
+		strcmp(m->capture, "none") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"capture\": \"%s\"", m->capture),
+				 errhint("It is trigger, queue or none.")));
+	if (strcmp(m->on_error, "defer") != 0 && strcmp(m->on_error, "abort") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"on_error\": \"%s\"", m->on_error),
+				 errhint("It is defer or abort.")));
+}
+
+/* Raises for what the first three arguments must not be. */
+static void
+check_required(FunctionCallInfo fcinfo)
+{
+	static const char *const names[] = {"migration", "source", "target"};
+
+	for (int i = 0; i < 3; i++)
+	{
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be null", names[i])));
+	}
+}
+
+/*
+ * migrate_map(migration, source, target, columns, key, filter, dedupe_by,
+ * reverse, capture, on_error) RETURNS bigint: the mapping's id.
+ *
+ * Expressions are parsed with the caller's rights and search_path.  Locks both
+ * relations in ACCESS SHARE mode.
+ */
+Datum
+migrate_map(PG_FUNCTION_ARGS)
+{
+	Migration  *g;
+	Mapping    *m = palloc0(sizeof(Mapping));
+	Mapping    *reverse;
+	char	   *filter = text_arg(fcinfo, 5);
+	Jsonb	   *given = PG_ARGISNULL(7) ? NULL : PG_GETARG_JSONB_P(7);
+	char	  **copied;
+
+	check_required(fcinfo);
+	g = migration_lock(text_arg(fcinfo, 0));
+	phase_require(g, "migrate_map", PHASES("planned", "rolled_back"));
+	m->migration_id = g->id;
+	m->source = PG_GETARG_OID(1);
+	m->target = PG_GETARG_OID(2);
+	check_side(m->source, "source");
+	check_side(m->target, "target");
+	if (m->source == m->target)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("source and target are the same relation"),
+				 errhint("In-place migrations are not supported by this version.")));
+	read_modes(fcinfo, m);
+	m->owner = choose_owner(m->source, m->target);
+	m->time_zone = g->time_zone;
+	m->key = key_resolve(m->target, PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4));
+	copied = palloc0(sizeof(char *) * count_columns(m->source));
+	read_columns(m, PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), copied);
+	check_key_mapped(m);
+	if (filter != NULL)
+	{
+		Expression *e = expression_for_condition(filter, "filter", m->source);
+
+		m->filter = e->sql;
+		m->whole_row = m->whole_row || e->whole_row;
+	}
+	m->id = mapping_insert(m);
+
+	reverse = derive_reverse(m, given, copied, filter);
+	if (reverse != NULL)
+	{
+		reverse->reverse_of = m->id;
+		(void) mapping_insert(reverse);
+	}
+	else if (given != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"reverse\" does not identify a row of %s", name_relation(m->source)),
+				 errhint("It must give every column of a unique key of the source.")));
+	migration_mark_changed(g->id);
+	event_record(g, "mapped", NULL, psprintf("{\"mapping\": %lld}", (long long) m->id), NULL);
+	PG_RETURN_INT64(m->id);
+}

@@ -1,0 +1,19 @@
+/*
+ * phase.h
+ *		The phases of a migration and the moves between them.
+ */
+#ifndef MIGRATE_PHASE_H
+#define MIGRATE_PHASE_H
+
+#include "postgres.h"
+#include "catalog/migration.h"
+
+extern bool phase_is(const Migration *g, const char *phase);
+extern void phase_require(const Migration *g, const char *call, const char *const *phases);
+extern void phase_move(Migration *g, const char *to, const char *detail, const char *reason);
+
+extern void phase_init(void);
+
+#define PHASES(...) ((const char *const []) {__VA_ARGS__, NULL})
+
+#endif							/* MIGRATE_PHASE_H */

@@ -1,0 +1,61 @@
+/*
+ * start.c
+ *		migrate_start: turns the dual writes on.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "capture/trigger.h"
+#include "catalog/dirty_key.h"
+#include "catalog/mapping.h"
+#include "lifecycle/assess.h"
+#include "lifecycle/gate.h"
+#include "lifecycle/lock.h"
+#include "lifecycle/phase.h"
+
+MIGRATE_FUNCTION(migrate_start);
+
+/*
+ * migrate_start(migration text) RETURNS text: the phase.
+ *
+ * Locks the sources in SHARE ROW EXCLUSIVE mode until the transaction ends, so
+ * that every transaction that writes them afterwards finds the triggers, and
+ * every one before is committed when the backfill reads.
+ */
+Datum
+migrate_start(PG_FUNCTION_ARGS)
+{
+	Migration  *g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	List	   *mappings;
+	List	   *sources = NIL;
+	ListCell   *lc;
+	Oid			target;
+	bool		has_rows;
+
+	phase_require(g, "migrate_start", PHASES("planned", "rolled_back"));
+	gate_pass(g, "dual_write", false, NULL);
+	mappings = mapping_list(g->id, MAPPING_FORWARD);
+	foreach(lc, mappings)
+		sources = list_append_unique_oid(sources, ((Mapping *) lfirst(lc))->source);
+	lock_relations(g, sources, ShareRowExclusiveLock);
+
+	mapping_set_complete(g->id, MAPPING_FORWARD, false);
+	dirty_key_delete_all(g->id, MAPPING_FORWARD);
+	dirty_key_delete_all(g->id, MAPPING_REVERSE);
+	has_rows = assess_target_has_rows(g, &target);
+	foreach(lc, mappings)
+	{
+		Mapping    *m = lfirst(lc);
+
+		/* what is there may be old: the copy never overwrites, the sync does */
+		if (has_rows)
+			dirty_key_add_every(m->id, "reconcile", NULL);
+	}
+	trigger_install_capture(g, mappings, MAPPING_FORWARD);
+	migration_mark_changed(g->id);
+	phase_move(g, "dual_write", NULL, NULL);
+	PG_RETURN_TEXT_P(cstring_to_text(g->phase));
+}

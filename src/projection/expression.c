@@ -1,0 +1,286 @@
+/*
+ * expression.c
+ *		Parsing and checking of the SQL expressions of a mapping.
+ *
+ * An expression is parsed once, when the mapping is made, with the rights and
+ * the search_path of the caller, and kept as the text that the server deparses
+ * from the analyzed tree: every name in it is qualified, every operator
+ * resolved, and nothing of what the caller typed goes into generated SQL.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_node.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+
+#include "base/quote.h"
+#include "projection/expression.h"
+
+#define PREFIX "SELECT "
+
+/* What the error context callback needs. */
+typedef struct ParseContext
+{
+	const char *text;
+	const char *what;
+} ParseContext;
+
+/* Lets an error's position point into the expression as the user wrote it. */
+static void
+point_into_expression(void *arg)
+{
+	ParseContext *context = arg;
+	int			position = geterrposition();
+
+	if (position > (int) strlen(PREFIX))
+	{
+		errposition(0);
+		internalerrposition(position - strlen(PREFIX));
+		internalerrquery(context->text);
+	}
+	errcontext("expression of %s: %s", context->what, context->text);
+}
+
+/* Parses the text as one expression, and as nothing else. */
+static Node *
+parse_one(const char *sql)
+{
+	List	   *parsed = raw_parser(sql, RAW_PARSE_DEFAULT);
+	SelectStmt *select;
+	ResTarget  *target;
+
+	if (list_length(parsed) != 1 || !IsA(linitial_node(RawStmt, parsed)->stmt, SelectStmt))
+		goto bad;
+	select = (SelectStmt *) linitial_node(RawStmt, parsed)->stmt;
+	if (select->op != SETOP_NONE || list_length(select->targetList) != 1 ||
+		select->distinctClause || select->intoClause || select->fromClause ||
+		select->whereClause || select->groupClause || select->havingClause ||
+		select->windowClause || select->valuesLists || select->sortClause ||
+		select->limitOffset || select->limitCount || select->lockingClause ||
+		select->withClause)
+		goto bad;
+	target = linitial_node(ResTarget, select->targetList);
+	if (target->name != NULL || target->indirection != NIL)
+		goto bad;
+	if (IsA(target->val, ColumnRef) && IsA(llast(((ColumnRef *) target->val)->fields), A_Star))
+		goto bad;
+	return target->val;
+
+bad:
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR),
+			 errmsg("not a single SQL expression"),
+			 errhint("Write one expression over the source row, such as lower(email).")));
+}
+
+/* Does the expression depend on when, or by whom, it is run? */
+static bool
+depends_on_moment(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SQLValueFunction))
+		return true;
+	if (IsA(node, FuncExpr))
+	{
+		switch (((FuncExpr *) node)->funcid)
+		{
+			case F_NOW:
+			case F_TRANSACTION_TIMESTAMP:
+			case F_STATEMENT_TIMESTAMP:
+			case F_CURRENT_SETTING_TEXT:
+			case F_CURRENT_SETTING_TEXT_BOOL:
+				return true;
+			default:
+				break;
+		}
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, depends_on_moment, context, 0);
+	return expression_tree_walker(node, depends_on_moment, context);
+}
+
+/* Does the expression use the row itself (of the outermost level)? */
+static bool
+uses_whole_row(Node *node, void *context)
+{
+	int			level = *(int *) context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((Var *) node)->varattno == InvalidAttrNumber &&
+			(int) ((Var *) node)->varlevelsup == level;
+	if (IsA(node, Query))
+	{
+		int			deeper = level + 1;
+
+		return query_tree_walker((Query *) node, uses_whole_row, &deeper, 0);
+	}
+	return expression_tree_walker(node, uses_whole_row, context);
+}
+
+/* Does the expression use a system column, such as ctid, of the row? */
+static bool
+uses_system_column(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((Var *) node)->varattno < 0;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, uses_system_column, context, 0);
+	return expression_tree_walker(node, uses_system_column, context);
+}
+
+/* Refuses what would not give the same result each time it is evaluated. */
+static void
+check_repeatable(ParseState *pstate, Node *expr)
+{
+	if (pstate->p_hasAggs || pstate->p_hasWindowFuncs || pstate->p_hasTargetSRFs)
+		ereport(ERROR,
+				(errcode(pstate->p_hasTargetSRFs ? ERRCODE_FEATURE_NOT_SUPPORTED : ERRCODE_GROUPING_ERROR),
+				 errmsg("%s are not allowed in a mapping's expression",
+						pstate->p_hasAggs ? "aggregate functions" :
+						pstate->p_hasWindowFuncs ? "window functions" :
+						"set-returning functions"),
+				 errhint("An expression is evaluated for one source row at a time.")));
+	if (contain_volatile_functions(expr) || depends_on_moment(expr, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("expression must give the same result whenever it is evaluated"),
+				 errdetail("It contains a volatile function, the current time, a setting or the current user."),
+				 errhint("Leave the column out so that it takes its default, or derive the value from the source row.")));
+	if (uses_system_column(expr, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("system columns are not allowed in a mapping's expression")));
+}
+
+/* Deparses with every name qualified, whatever the caller's search_path is. */
+static char *
+deparse_qualified(Node *expr, Oid relid, const char *alias)
+{
+	int			level = NewGUCNestLevel();
+	char	   *sql;
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	sql = deparse_expression(expr, deparse_context_for(alias, relid), true, false);
+	AtEOXact_GUC(true, level);
+	return sql;
+}
+
+/* Makes a parse state in which the relation's row is known as "src". */
+static ParseState *
+make_state(const char *sql, Relation rel)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *item;
+
+	pstate->p_sourcetext = sql;
+	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
+										 makeAlias(SOURCE_ALIAS, NIL), true, true);
+	addNSItemToQuery(pstate, item, true, true, true);
+	return pstate;
+}
+
+/* Coerces a column's expression as an assignment to the column would. */
+static Node *
+coerce_for_assignment(ParseState *pstate, Node *expr, Oid target, AttrNumber attnum)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	Node	   *coerced;
+
+	get_atttypetypmodcoll(target, attnum, &type, &typmod, &collation);
+	coerced = coerce_to_target_type(pstate, expr, exprType(expr), type, typmod,
+									COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	if (coerced == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" is of type %s but expression is of type %s",
+						get_attname(target, attnum, false), format_type_be(type),
+						format_type_be(exprType(expr))),
+				 errhint("Rewrite or cast the expression."),
+				 parser_errposition(pstate, exprLocation(expr))));
+
+	/* an untyped literal takes the column's type now; the rest stays as written */
+	return exprType(expr) == UNKNOWNOID ? coerced : expr;
+}
+
+/* Parses, checks and deparses; attnum 0 means a condition. */
+static Expression *
+analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber attnum,
+		const char *alias)
+{
+	ParseContext context = {text, what};
+	ErrorContextCallback callback;
+	char	   *sql = psprintf(PREFIX "%s", text);
+	Relation	rel = relation_open(relid, AccessShareLock);
+	ParseState *pstate = make_state(sql, rel);
+	Expression *result = palloc0(sizeof(Expression));
+	Node	   *expr;
+	int			level = 0;
+
+	callback.callback = point_into_expression;
+	callback.arg = &context;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	expr = transformExpr(pstate, parse_one(sql), EXPR_KIND_SELECT_TARGET);
+	if (attnum != InvalidAttrNumber)
+		expr = coerce_for_assignment(pstate, expr, target, attnum);
+	else
+		expr = coerce_to_boolean(pstate, expr, "a condition");
+	assign_expr_collations(pstate, expr);
+	check_repeatable(pstate, expr);
+
+	result->sql = deparse_qualified(expr, relid, alias);
+	result->whole_row = uses_whole_row(expr, &level);
+	if (IsA(expr, Var))
+		result->column = ((Var *) expr)->varattno;
+
+	error_context_stack = callback.previous;
+	free_parsestate(pstate);
+	relation_close(rel, NoLock);
+	return result;
+}
+
+/* Parses the expression for a target column; raises if it cannot be assigned. */
+Expression *
+expression_for_column(const char *text, Oid source, Oid target, AttrNumber attnum)
+{
+	return analyze(text, psprintf("column \"%s\"", get_attname(target, attnum, false)),
+				   source, target, attnum, SOURCE_ALIAS);
+}
+
+/* Parses a condition over the row of a relation; what names it in messages. */
+Expression *
+expression_for_condition(const char *text, const char *what, Oid relid)
+{
+	return analyze(text, what, relid, InvalidOid, InvalidAttrNumber, SOURCE_ALIAS);
+}
+
+/* The same condition, written over a target row of the relation. */
+char *
+expression_condition_over_target(const char *text, Oid relid)
+{
+	return analyze(text, "scope", relid, InvalidOid, InvalidAttrNumber, TARGET_ALIAS)->sql;
+}

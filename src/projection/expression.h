@@ -1,0 +1,27 @@
+/*
+ * expression.h
+ *		Parsing and checking of the SQL expressions of a mapping.
+ */
+#ifndef MIGRATE_EXPRESSION_H
+#define MIGRATE_EXPRESSION_H
+
+#include "postgres.h"
+#include "access/attnum.h"
+
+/* Aliases under which generated SQL knows the two rows. */
+#define SOURCE_ALIAS	"src"
+#define TARGET_ALIAS	"migrate_t"
+
+typedef struct Expression
+{
+	char	   *sql;			/* over alias src, every name qualified */
+	bool		whole_row;		/* uses the source row as a value */
+	AttrNumber	column;			/* the source column it copies, or 0 */
+} Expression;
+
+extern Expression *expression_for_column(const char *text, Oid source, Oid target,
+										 AttrNumber attnum);
+extern Expression *expression_for_condition(const char *text, const char *what, Oid relid);
+extern char *expression_condition_over_target(const char *text, Oid relid);
+
+#endif							/* MIGRATE_EXPRESSION_H */

@@ -1,0 +1,180 @@
+/*
+ * key.c
+ *		Keys: the target columns that identify a row.
+ *
+ * A key must be covered by a unique index that ON CONFLICT can use: valid,
+ * immediate, without condition or expressions, on exactly the key's columns,
+ * none of which may be null.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+
+#include "base/quote.h"
+#include "projection/key.h"
+
+/* Can ON CONFLICT infer this index from exactly these columns? */
+static bool
+index_covers(Relation index, Bitmapset *columns)
+{
+	Form_pg_index form = index->rd_index;
+	Bitmapset  *own = NULL;
+
+	if (!form->indisunique || !form->indisvalid || !form->indimmediate || !form->indisready ||
+		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
+		return false;
+	for (int i = 0; i < form->indnkeyatts; i++)
+	{
+		if (form->indkey.values[i] <= 0)
+			return false;		/* an expression */
+		own = bms_add_member(own, form->indkey.values[i]);
+	}
+	return bms_equal(own, columns);
+}
+
+/* The columns' numbers as a set; NULL if one of them does not exist. */
+static Bitmapset *
+column_set(Oid relid, List *names)
+{
+	Bitmapset  *columns = NULL;
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		AttrNumber	attnum = get_attnum(relid, lfirst(lc));
+
+		if (attnum <= 0)
+			return NULL;
+		columns = bms_add_member(columns, attnum);
+	}
+	return columns;
+}
+
+/* Is there a unique index on exactly these columns, none of them nullable? */
+bool
+key_is_usable(Oid relid, List *names)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	Bitmapset  *columns = column_set(relid, names);
+	List	   *indexes = columns ? RelationGetIndexList(rel) : NIL;
+	ListCell   *lc;
+	bool		found = false;
+	int			attnum = -1;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		found = found || index_covers(index, columns);
+		index_close(index, AccessShareLock);
+	}
+	while (found && (attnum = bms_next_member(columns, attnum)) >= 0)
+		found = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
+	relation_close(rel, NoLock);
+	return found;
+}
+
+/* The columns of the primary key in index order; NIL if there is none. */
+List *
+key_primary(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	List	   *names = NIL;
+	Oid			pk;
+
+	(void) RelationGetIndexList(rel);	/* sets rd_pkindex */
+	pk = rel->rd_pkindex;
+	if (OidIsValid(pk))
+	{
+		Relation	index = index_open(pk, AccessShareLock);
+
+		for (int i = 0; index->rd_index->indimmediate && i < index->rd_index->indnkeyatts; i++)
+			names = lappend(names, get_attname(relid, index->rd_index->indkey.values[i], false));
+		index_close(index, AccessShareLock);
+	}
+	relation_close(rel, NoLock);
+	return names;
+}
+
+/* Is there an index that leads with the column?  (For advice, not for plans.) */
+bool
+key_expression_indexed(Oid relid, AttrNumber attnum)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	ListCell   *lc;
+	bool		found = false;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		found = found || index->rd_index->indkey.values[0] == attnum;
+		index_close(index, AccessShareLock);
+	}
+	relation_close(rel, NoLock);
+	return found;
+}
+
+/* text[] -> names; raises for a null, unknown or repeated one. */
+static List *
+names_of(Oid target, ArrayType *array)
+{
+	Datum	   *elems;
+	bool	   *nulls;
+	int			n;
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		char	   *name;
+
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("a key column's name must not be null")));
+		name = TextDatumGetCString(elems[i]);
+		if (get_attnum(target, name) <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("key column \"%s\" of relation %s does not exist", name,
+							name_relation(target))));
+		foreach(lc, names)
+		{
+			if (strcmp(lfirst(lc), name) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("key column \"%s\" is named twice", name)));
+		}
+		names = lappend(names, name);
+	}
+	return names;
+}
+
+/* The key given, or the primary key; raises if there is no usable one. */
+List *
+key_resolve(Oid target, ArrayType *array)
+{
+	List	   *names = array ? names_of(target, array) : key_primary(target);
+
+	if (names == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("target %s has no primary key", name_relation(target)),
+				 errhint("Give it one, or name the columns of a unique index in \"key\".")));
+	if (!key_is_usable(target, names))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("no usable unique index on the key of target %s", name_relation(target)),
+				 errdetail("The key needs a valid, not deferrable unique index without condition on exactly its columns, all NOT NULL.")));
+	return names;
+}

@@ -1,0 +1,17 @@
+/*
+ * key.h
+ *		Keys: the target columns that identify a row.
+ */
+#ifndef MIGRATE_KEY_H
+#define MIGRATE_KEY_H
+
+#include "postgres.h"
+#include "nodes/pg_list.h"
+#include "utils/array.h"
+
+extern List *key_resolve(Oid target, ArrayType *names);
+extern bool key_is_usable(Oid relid, List *names);
+extern List *key_primary(Oid relid);
+extern bool key_expression_indexed(Oid relid, AttrNumber attnum);
+
+#endif							/* MIGRATE_KEY_H */

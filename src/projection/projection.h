@@ -1,0 +1,55 @@
+/*
+ * projection.h
+ *		Mapping -> SQL.  Nobody else concatenates column lists.
+ */
+#ifndef MIGRATE_PROJECTION_H
+#define MIGRATE_PROJECTION_H
+
+#include "postgres.h"
+#include "catalog/mapping.h"
+
+/* Names of the transition tables. */
+#define OLD_TABLE "migrate_old"
+#define NEW_TABLE "migrate_new"
+
+/*
+ * Which keys of a statement's transition tables.  But for the last the filter
+ * is left out: it may be what fails, and a key too many does no harm.
+ */
+typedef enum TransitionKeys
+{
+	KEYS_OLD,					/* of the old rows */
+	KEYS_NEW,					/* of the new rows */
+	KEYS_BOTH,					/* of either */
+	KEYS_GONE					/* of old rows and not of new rows */
+} TransitionKeys;
+
+/* Copy: parameters $1 and $2 are the bounds, ctid >= $1 and < $2. */
+extern char *projection_copy(const Mapping *m, Oid leaf);
+
+/* Dual write: over the transition tables; lists of statements in order. */
+extern List *projection_upsert_new(const Mapping *m);
+extern List *projection_delete_old(const Mapping *m, bool keep_new);
+extern char *projection_transition_keys(const Mapping *m, TransitionKeys which);
+
+/* Sync: parameter $1 is a jsonb[] of keys. */
+extern char *projection_lock_source(const Mapping *m);
+extern char *projection_find_source(const Mapping *m);
+extern char *projection_lock_target(const Mapping *m);
+extern List *projection_upsert_keys(const Mapping *m);
+extern List *projection_delete_keys(const Mapping *m, bool unprojected_only);
+
+/* Verify: no parameters. */
+extern char *projection_source_checksum(const Mapping *m);
+extern char *projection_target_checksum(const Mapping *m);
+extern char *projection_compare(const Mapping *m, bool values);
+
+/* Facts about a mapping's shape and state. */
+extern char *projection_target_exists(const Mapping *m);
+extern char *projection_column_max(const Mapping *m, const char *column);
+extern char *projection_copied_column(const Mapping *m, const char *column);
+extern bool projection_covers_required(const Mapping *m);
+extern List *projection_uncovered_required(const Mapping *m);
+extern MappingColumn *projection_column(const Mapping *m, const char *name);
+
+#endif							/* MIGRATE_PROJECTION_H */

@@ -1,0 +1,60 @@
+/*
+ * repair.c
+ *		migrate_repair: mends divergences through dirty keys.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "catalog/divergence.h"
+#include "catalog/event.h"
+#include "catalog/mapping.h"
+#include "catalog/migration.h"
+#include "copy/sync.h"
+
+MIGRATE_FUNCTION(migrate_repair);
+
+/*
+ * migrate_repair(migration text) RETURNS bigint: how many keys were settled.
+ *
+ * The keys that the newest verification found different become dirty keys and
+ * are derived again from the authoritative side.  A repaired key is not a
+ * verified key: a gate asks for a verification after this.
+ */
+Datum
+migrate_repair(PG_FUNCTION_ARGS)
+{
+	Migration  *g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	List	   *mappings = mapping_list(g->id, migration_is_switched(g));
+	SyncResult	result = {0, 0};
+	int64		marked = 0;
+	ListCell   *lc;
+
+	if (strcmp(g->phase, "planned") == 0 || strcmp(g->phase, "rolled_back") == 0 ||
+		strcmp(g->phase, "done") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot call migrate_repair for migration \"%s\" in phase \"%s\"",
+						g->name, g->phase),
+				 errhint("Without dual writes a repaired row would not stay right.")));
+	foreach(lc, mappings)
+		marked += divergence_mark_dirty(((Mapping *) lfirst(lc))->id);
+	migration_mark_changed(g->id);
+	if (sync_must_wait(g))
+		ereport(NOTICE,
+				(errmsg("%lld keys are settled when the backfill of migration \"%s\" ends",
+						(long long) marked, g->name)));
+	else
+		sync_mappings(g, mappings, &result);
+	event_record(g, "repaired", NULL,
+				 psprintf("{\"marked\": %lld, \"settled\": %lld, \"failed\": %lld}",
+						  (long long) marked, (long long) result.settled, (long long) result.failed), NULL);
+	if (result.failed > 0)
+		ereport(WARNING,
+				(errmsg("%lld dirty keys of migration \"%s\" could not be settled",
+						(long long) result.failed, g->name),
+				 errhint("Their errors are in migrate_ext.dirty_key.")));
+	PG_RETURN_INT64(result.settled);
+}

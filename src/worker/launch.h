@@ -1,0 +1,27 @@
+/*
+ * launch.h
+ *		Starts background workers, and tells whether they run.
+ */
+#ifndef MIGRATE_LAUNCH_H
+#define MIGRATE_LAUNCH_H
+
+#include "postgres.h"
+#include "catalog/migration.h"
+
+/* What a worker is told at its start; fits into bgw_extra. */
+typedef struct WorkerArgs
+{
+	Oid			database;
+	Oid			role;
+	int64		job_id;
+	TransactionId launcher;		/* whose commit the worker waits for */
+} WorkerArgs;
+
+extern void launch_workers(const Migration *g, int64 job_id, int workers);
+extern bool launch_job_is_running(int64 job_id);
+extern int	launch_count_workers(int64 job_id);
+extern void launch_hold_job(int64 job_id);
+extern bool launch_become_finisher(int64 job_id);
+extern void launch_release_job(int64 job_id);
+
+#endif							/* MIGRATE_LAUNCH_H */

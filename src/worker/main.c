@@ -1,0 +1,364 @@
+/*
+ * main.c
+ *		The loop that does a job, in a worker or in the foreground.
+ *
+ * A job's steps:
+ *	copy	batches until no range is left
+ *	barrier	wait for the transactions that write a source; from here on a
+ *			delete cannot be undone by a batch, and needs no dirty key
+ *	drain	settle the dirty keys; then the backfill is complete
+ *
+ * Everything the loop knows is in the catalog and read again before each
+ * batch, so pause, settings and cancel work within one batch, and any other
+ * worker can go on where one was killed.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "base/compat.h"
+#include "base/identity.h"
+#include "base/setting.h"
+#include "base/subxact.h"
+#include "catalog/dirty_key.h"
+#include "catalog/event.h"
+#include "catalog/job.h"
+#include "catalog/job_range.h"
+#include "catalog/mapping.h"
+#include "catalog/migration.h"
+#include "copy/backfill.h"
+#include "copy/sync.h"
+#include "worker/launch.h"
+#include "worker/main.h"
+
+/* Milliseconds between two looks while paused or waiting for other workers. */
+#define POLL_MS 100
+
+/* Milliseconds to stand aside after giving way to the application. */
+#define YIELD_MS 20
+
+/* What a turn of the loop asks for. */
+typedef enum Turn
+{
+	TURN_AGAIN,
+	TURN_YIELD,
+	TURN_WAIT,
+	TURN_BARRIER,
+	TURN_END
+} Turn;
+
+static void
+nap(long ms)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/* Shows in pg_stat_activity what is being done. */
+static void
+show(const Migration *g, const char *doing)
+{
+	pgstat_report_activity(STATE_RUNNING, psprintf("migrate_ext %s: %s", g->name, doing));
+}
+
+/* Ends the job with an error. */
+static void
+fail(const Job *job, const Migration *g, const ErrorData *error)
+{
+	job_fail(job->id, error_sqlstate(error), error->message, error->context);
+	event_record(g, "job_failed", NULL, NULL, error->message);
+}
+
+/* One batch of the copy. */
+static Turn
+turn_copy(const Job *job, const Migration *g)
+{
+	ErrorData  *error = NULL;
+
+	show(g, "copying");
+	switch (backfill_batch(job, g, &error))
+	{
+		case BATCH_COPIED:
+			return TURN_AGAIN;
+		case BATCH_YIELDED:
+			return TURN_YIELD;
+		case BATCH_FAILED:
+			fail(job, g, error);
+			return TURN_END;
+		case BATCH_NONE:
+			break;
+	}
+	if (!job_range_all_done(job->id))
+		return TURN_WAIT;		/* other workers hold the last ranges */
+	if (backfill_plan_new_leaves(job->id, g->id))
+		return TURN_AGAIN;
+	(void) job_advance(job->id, "copy", "barrier");
+	return TURN_AGAIN;
+}
+
+/* One batch of dirty keys; the last one completes the backfill. */
+static Turn
+turn_drain(const Job *job, const Migration *g)
+{
+	ListCell   *lc;
+	SyncResult	result = {0, 0};
+	bool		any = false;
+	char	   *key;
+	char	   *message;
+
+	show(g, "settling dirty keys");
+	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	{
+		Mapping    *m = lfirst(lc);
+		int64		after = 0;
+
+		any = sync_batch(g, m, &after, dirty_key_last(m->id), &result) || any;
+	}
+	if (result.settled > 0)
+		return TURN_AGAIN;
+	if (any && result.failed == 0)
+		return TURN_AGAIN;		/* "every key" was expanded */
+	if (result.failed > 0 && dirty_key_first_error(g->id, &key, &message))
+		event_record(g, "alarm", NULL, NULL,
+					 psprintf("dirty keys cannot be settled, such as %s: %s", key, message));
+	job_finish(job->id, "done");
+	event_record(g, "backfill_complete", NULL, NULL, NULL);
+	return TURN_END;
+}
+
+/* Decides and does the next piece of work, in a transaction of its own. */
+static Turn
+take_turn(int64 job_id)
+{
+	Job		   *job = job_get(job_id);
+	Migration  *g = job ? migration_get_by_id(job->migration_id) : NULL;
+
+	if (g == NULL || (strcmp(job->status, "running") != 0 && strcmp(job->status, "requested") != 0))
+		return TURN_END;
+	if (job->run_until != 0 && GetCurrentTimestamp() >= job->run_until)
+	{
+		job_finish(job->id, "stopped");
+		return TURN_END;
+	}
+	if (g->paused)
+	{
+		job_set_throttle(job->id, "paused");
+		show(g, "paused");
+		return TURN_WAIT;
+	}
+	job_set_throttle(job->id, NULL);
+	if (strcmp(job->step, "copy") == 0)
+		return turn_copy(job, g);
+	if (!launch_become_finisher(job->id))
+		return TURN_END;		/* another worker does the rest */
+	if (strcmp(job->step, "barrier") == 0)
+		return TURN_BARRIER;
+	return turn_drain(job, g);
+}
+
+/* Says that the copy is over: deletes need no dirty keys any more. */
+static void
+pass_barrier(int64 job_id)
+{
+	Job		   *job = job_get(job_id);
+
+	if (job == NULL)
+		return;
+	mapping_set_complete(job->migration_id, MAPPING_FORWARD, true);
+	(void) job_advance(job_id, "barrier", "drain");
+}
+
+/* Waits for the writers of the sources; lock_timeout must not end that wait. */
+static void
+wait_for_writers(int64 job_id)
+{
+	Job		   *job = job_get(job_id);
+	int			level = NewGUCNestLevel();
+
+	if (job != NULL)
+	{
+		(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+		backfill_wait_for_writers(job->migration_id);
+	}
+	AtEOXact_GUC(true, level);
+}
+
+/* Sets lock_timeout for the next transaction's batch. */
+static void
+apply_lock_timeout(int64 job_id)
+{
+	Job		   *job = job_get(job_id);
+	Migration  *g = job ? migration_get_by_id(job->migration_id) : NULL;
+
+	if (g != NULL)
+		(void) set_config_option("lock_timeout", setting_text(g->settings, "lock_timeout"),
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/*
+ * Does a job until it is over.  Called in a transaction, returns in one.  The
+ * caller holds the job's session lock.
+ */
+void
+job_work(int64 job_id, JobCommit commit)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "migrate_ext job",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = CurrentMemoryContext;
+	Turn		turn = TURN_AGAIN;
+
+	if (!job_start(job_id))
+		return;
+	commit();
+
+	/* a transaction that does not know yet that the copy has begun ends first */
+	wait_for_writers(job_id);
+	commit();
+
+	while (turn != TURN_END)
+	{
+		MemoryContextSwitchTo(context);
+		apply_lock_timeout(job_id);
+		turn = take_turn(job_id);
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(old);
+		commit();
+		if (turn == TURN_BARRIER)
+		{
+			wait_for_writers(job_id);
+			commit();
+			pass_barrier(job_id);
+			commit();
+			wait_for_writers(job_id);	/* who still adds keys for deletes */
+			commit();
+		}
+		nap(turn == TURN_WAIT ? POLL_MS : turn == TURN_YIELD ? YIELD_MS : 0);
+	}
+	MemoryContextDelete(context);
+}
+
+static void
+begin_transaction(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+/* The worker's JobCommit. */
+static void
+commit_transaction(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	begin_transaction();
+}
+
+/* Waits for the transaction that made the job. */
+static void
+wait_for_launcher(TransactionId xid)
+{
+	StartTransactionCommand();
+	XactLockTableWait(xid, NULL, NULL, XLTW_None);
+	CommitTransactionCommand();
+}
+
+/* Records an error that ended the worker, in a transaction of its own. */
+static void
+record_failure(int64 job_id, const ErrorData *error)
+{
+	Job		   *job;
+	Migration  *g;
+
+	begin_transaction();
+	job = job_get(job_id);
+	g = job ? migration_get_by_id(job->migration_id) : NULL;
+	if (g != NULL)
+		fail(job, g, error);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* Does the job; an error is recorded, and ends the worker. */
+static void
+work_or_record(int64 job_id)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		begin_transaction();
+		job_work(job_id, commit_transaction);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+
+		/* a cancelled job is only interrupted: it can be resumed at once */
+		if (!error_must_propagate(error))
+			record_failure(job_id, error);
+	}
+	PG_END_TRY();
+}
+
+PGDLLEXPORT void migrate_worker_main(Datum arg);
+
+/* Entry point of a background worker. */
+void
+migrate_worker_main(Datum arg)
+{
+	WorkerArgs	args;
+
+	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(args.database, args.role, WORKER_CONNECT_FLAGS);
+
+	/* a worker must read committed rows, whatever the role's defaults are */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+
+	StartTransactionCommand();
+	launch_hold_job(args.job_id);
+	CommitTransactionCommand();
+	wait_for_launcher(args.launcher);
+	work_or_record(args.job_id);
+}

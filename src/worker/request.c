@@ -1,0 +1,165 @@
+/*
+ * request.c
+ *		migrate_backfill, migrate_pause, migrate_resume: asks workers to work.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "base/setting.h"
+#include "catalog/event.h"
+#include "catalog/job.h"
+#include "catalog/mapping.h"
+#include "copy/backfill.h"
+#include "lifecycle/phase.h"
+#include "worker/launch.h"
+#include "worker/request.h"
+
+MIGRATE_FUNCTION(migrate_backfill);
+MIGRATE_FUNCTION(migrate_pause);
+MIGRATE_FUNCTION(migrate_resume);
+
+/* Is everything copied already? */
+static bool
+is_complete(const Migration *g)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	{
+		if (!((Mapping *) lfirst(lc))->complete)
+			return false;
+	}
+	return job_find_open(g->id, "backfill") == NULL;
+}
+
+/* Makes a new backfill job with its ranges, and enters the phase. */
+static int64
+new_job(Migration *g, int workers, int batch_rows, Interval *run_for)
+{
+	int64		id = job_insert(g->id, "backfill", workers, batch_rows, run_for, GetUserId());
+
+	backfill_plan_ranges(id, g->id);
+	if (phase_is(g, "dual_write"))
+		phase_move(g, "backfill", NULL, NULL);
+	return id;
+}
+
+/*
+ * The job that a call for a backfill means: the open one, taken up again, or
+ * a new one.  *nothing_to_do is set where it runs or is complete already.
+ */
+int64
+request_backfill(Migration *g, int workers, int batch_rows, Interval *run_for,
+				 bool *nothing_to_do)
+{
+	Job		   *job;
+
+	phase_require(g, "migrate_backfill", PHASES("dual_write", "backfill", "shadow"));
+	*nothing_to_do = false;
+	if (workers == 0)
+		workers = setting_int(g->settings, "workers");
+	job = job_find_open(g->id, "backfill");
+	if (job != NULL && launch_job_is_running(job->id))
+	{
+		ereport(NOTICE,
+				(errmsg("the backfill of migration \"%s\" is running already", g->name)));
+		*nothing_to_do = true;
+		return job->id;
+	}
+	if (job != NULL)
+	{
+		job_request_again(job->id, workers, batch_rows, run_for);
+		event_record(g, "backfill_resumed", NULL, NULL, NULL);
+		return job->id;
+	}
+	if (is_complete(g) && (job = job_find_last(g->id, "backfill")) != NULL)
+	{
+		ereport(NOTICE,
+				(errmsg("the backfill of migration \"%s\" is complete already", g->name)));
+		*nothing_to_do = true;
+		return job->id;
+	}
+	return new_job(g, workers, batch_rows, run_for);
+}
+
+/* Raises for a number that is not positive; 0 where the argument is null. */
+static int
+positive_arg(FunctionCallInfo fcinfo, int i, const char *name)
+{
+	if (PG_ARGISNULL(i))
+		return 0;
+	if (PG_GETARG_INT32(i) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be greater than zero", name)));
+	return PG_GETARG_INT32(i);
+}
+
+/*
+ * migrate_backfill(migration text, workers int, batch_size int, run_for
+ * interval) RETURNS bigint: the job's id, as soon as the workers run.
+ *
+ * Idempotent: a running backfill is reported, an interrupted one goes on, a
+ * complete one is left alone.
+ */
+Datum
+migrate_backfill(PG_FUNCTION_ARGS)
+{
+	Migration  *g;
+	int			workers = positive_arg(fcinfo, 1, "workers");
+	int			batch_rows = positive_arg(fcinfo, 2, "batch_size");
+	Interval   *run_for = PG_ARGISNULL(3) ? NULL : PG_GETARG_INTERVAL_P(3);
+	bool		nothing_to_do;
+	int64		id;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("migration must not be null")));
+	g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	id = request_backfill(g, workers, batch_rows, run_for, &nothing_to_do);
+	if (!nothing_to_do)
+		launch_workers(g, id, job_get(id)->workers);
+	PG_RETURN_INT64(id);
+}
+
+/* migrate_pause(migration text): workers stop after their current batch. */
+Datum
+migrate_pause(PG_FUNCTION_ARGS)
+{
+	Migration  *g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	if (!g->paused)
+	{
+		migration_set_paused(g->id, true);
+		event_record(g, "paused", NULL, NULL, NULL);
+	}
+	PG_RETURN_VOID();
+}
+
+/*
+ * migrate_resume(migration text): workers go on; those that were lost since,
+ * by a restart for example, are started again.
+ */
+Datum
+migrate_resume(PG_FUNCTION_ARGS)
+{
+	Migration  *g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	Job		   *job = job_find_open(g->id, "backfill");
+
+	if (g->paused)
+	{
+		migration_set_paused(g->id, false);
+		event_record(g, "resumed", NULL, NULL, NULL);
+	}
+	if (job != NULL && !launch_job_is_running(job->id))
+	{
+		job_request_again(job->id, 0, 0, NULL);
+		launch_workers(g, job->id, Max(1, job->workers));
+	}
+	PG_RETURN_VOID();
+}
