@@ -33,9 +33,12 @@ OBJS = \
 	src/catalog/migration.o \
 	src/catalog/rejected_row.o \
 	src/catalog/verification.o \
+	src/projection/comparison.o \
 	src/projection/expression.o \
 	src/projection/key.o \
 	src/projection/projection.o \
+	src/projection/reference.o \
+	src/projection/shape.o \
 	src/hash/checksum.o \
 	src/hash/encode.o \
 	src/capture/dual_write.o \
@@ -92,7 +95,7 @@ PG_CFLAGS   = -fvisibility=hidden
 EXTRA_CLEAN = .build-flags $(SQL_SCRIPT).tmp results output_iso regression.diffs regression.out
 
 ifdef DEV
-PG_CFLAGS += -Wall -Wextra -Werror -Wno-unknown-warning-option -Wno-unused-parameter \
+PG_CFLAGS += -Wall -Wextra -Werror -Wno-unused-parameter \
 	-Wno-sign-compare -Wno-missing-field-initializers -Wno-cast-function-type -Wno-clobbered
 endif
 

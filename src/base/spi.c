@@ -162,7 +162,10 @@ spi_get_text(const SpiScope *scope, uint64 row, int col)
 	return s ? MemoryContextStrdup(scope->caller, s) : NULL;
 }
 
-/* A copy of a value in the memory context of the scope's caller; 0 for null. */
+/*
+ * A copy of a value, not toasted, in the memory context of the scope's caller;
+ * 0 for null.
+ */
 Datum
 spi_get_copy(const SpiScope *scope, uint64 row, int col)
 {
@@ -175,7 +178,7 @@ spi_get_copy(const SpiScope *scope, uint64 row, int col)
 		return (Datum) 0;
 	get_typlenbyval(SPI_gettypeid(SPI_tuptable->tupdesc, col), &typlen, &typbyval);
 	old = MemoryContextSwitchTo(scope->caller);
-	d = datumCopy(d, typbyval, typlen);
+	d = typlen == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(d)) : datumCopy(d, typbyval, typlen);
 	MemoryContextSwitchTo(old);
 	return d;
 }

@@ -1,0 +1,162 @@
+/*
+ * comparison.c
+ *		The statements that compare the two sides of a mapping.
+ *
+ * Both sides are brought to the target columns' types and typmods first.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "base/quote.h"
+#include "projection/expression.h"
+#include "projection/projection.h"
+#include "projection/reference.h"
+
+/* More arguments than this do not fit into a function call: use a row. */
+#define MAX_CHECKSUM_ARGS 90
+
+/* count and checksum of a list of values over some rows */
+static char *
+checksum_select(const Mapping *m, const char *values, const char *from, const char *filter)
+{
+	const char *f = filter ? psprintf(" FILTER (WHERE %s)", filter) : "";
+	const char *args = list_length(m->columns) > MAX_CHECKSUM_ARGS ?
+		psprintf("ROW(%s)", values) : values;
+
+	return psprintf("SELECT count(*), count(*)%s, %s.migrate_checksum(%s)%s FROM %s",
+					f, quote_extension_schema(), args, f, from);
+}
+
+/* The expressions, cast to the target columns' types and typmods. */
+static char *
+cast_expression_list(const Mapping *m, bool named)
+{
+	StringInfoData buf;
+	int			i = 0;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, m->columns)
+	{
+		MappingColumn *c = lfirst(lc);
+
+		appendStringInfo(&buf, "%s(%s)::%s", i++ ? ", " : "", c->expression,
+						 ref_target_type(m, c->target));
+		if (named)
+			appendStringInfo(&buf, " AS migrate_c%d", i);
+	}
+	return buf.data;
+}
+
+/* Verify: rows, rows that pass the filter, and the checksum of their projection. */
+char *
+projection_source_checksum(const Mapping *m)
+{
+	return checksum_select(m, cast_expression_list(m, false), ref_source_rows(m), m->filter);
+}
+
+/* Verify: rows, rows in scope, and their checksum. */
+char *
+projection_target_checksum(const Mapping *m)
+{
+	return checksum_select(m, ref_column_list(m, TARGET_ALIAS "."),
+						   psprintf("%s AS " TARGET_ALIAS, quote_relation(m->target)), m->scope);
+}
+
+/* One side of the comparison, its columns named migrate_c1, ... */
+static void
+append_sides(StringInfo buf, const Mapping *m)
+{
+	ListCell   *lc;
+	int			i = 0;
+
+	appendStringInfo(buf, "(SELECT %s FROM %s%s) AS s FULL JOIN (SELECT ",
+					 cast_expression_list(m, true), ref_source_rows(m), ref_where_condition(m->filter));
+	foreach(lc, m->columns)
+		appendStringInfo(buf, "%s" TARGET_ALIAS ".%s AS migrate_c%d", i ? ", " : "",
+						 quote_identifier(((MappingColumn *) lfirst(lc))->target), i + 1), i++;
+	appendStringInfo(buf, " FROM %s AS " TARGET_ALIAS "%s) AS t ON ",
+					 quote_relation(m->target), ref_where_condition(m->scope));
+}
+
+/* The row of one side as jsonb, or null where the side has none. */
+static char *
+side_json(const Mapping *m, const char *alias, const char *test)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+	int			i = 0;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "CASE WHEN %s THEN jsonb_object(ARRAY[", test);
+	foreach(lc, m->columns)
+		appendStringInfo(&buf, "%s%s", i++ ? ", " : "",
+						 quote_literal_cstr(((MappingColumn *) lfirst(lc))->target));
+	appendStringInfoString(&buf, "]::text[], ARRAY[");
+	for (i = 1; i <= list_length(m->columns); i++)
+		appendStringInfo(&buf, "%s%s.migrate_c%d::text", i > 1 ? ", " : "", alias, i);
+	appendStringInfoString(&buf, "]::text[]) END");
+	return buf.data;
+}
+
+/*
+ * Verify: the rows that differ, as (kind, key, columns, source row, target
+ * row); the two rows are null unless values is set.
+ */
+char *
+projection_compare(const Mapping *m, bool values)
+{
+	StringInfoData buf;
+	StringInfoData join;
+	StringInfoData same;
+	StringInfoData columns;
+	StringInfoData key;
+	int			first_key = 0;
+	ListCell   *lc;
+	int			i = 0;
+
+	initStringInfo(&join);
+	initStringInfo(&same);
+	initStringInfo(&columns);
+	initStringInfo(&key);
+	foreach(lc, m->columns)
+	{
+		const char *name = ((MappingColumn *) lfirst(lc))->target;
+		Oid			type = getBaseType(get_atttype(m->target, ref_target_attnum(m, name)));
+
+		i++;
+		appendStringInfo(&same, "%smigrate_ext.identical(s.migrate_c%d, t.migrate_c%d)",
+						 i > 1 ? " AND " : "", i, i);
+		appendStringInfo(&columns, "%sCASE WHEN NOT migrate_ext.identical(s.migrate_c%d, t.migrate_c%d) "
+						 "THEN %s END", i > 1 ? ", " : "", i, i, quote_literal_cstr(name));
+		if (!ref_is_key(m, name))
+			continue;
+		first_key = first_key ? first_key : i;
+		appendStringInfo(&join, "%ss.migrate_c%d %s t.migrate_c%d", join.len ? " AND " : "", i,
+						 ref_key_operator(m, name), i);
+		appendStringInfo(&key, "%s%s, coalesce(s.migrate_c%d, t.migrate_c%d)%s", key.len ? ", " : "",
+						 quote_literal_cstr(name), i, i,
+						 type == INT2OID || type == INT4OID || type == INT8OID ? "" : "::text");
+	}
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "SELECT CASE WHEN t.migrate_c%d IS NULL THEN 'missing' "
+					 "WHEN s.migrate_c%d IS NULL THEN 'extra' ELSE 'different' END, "
+					 "jsonb_build_object(%s), CASE WHEN s.migrate_c%d IS NOT NULL AND "
+					 "t.migrate_c%d IS NOT NULL THEN array_remove(ARRAY[%s]::text[], NULL) END, ",
+					 first_key, first_key, key.data, first_key, first_key, columns.data);
+	if (values)
+		appendStringInfo(&buf, "%s, %s FROM ",
+						 side_json(m, "s", psprintf("s.migrate_c%d IS NOT NULL", first_key)),
+						 side_json(m, "t", psprintf("t.migrate_c%d IS NOT NULL", first_key)));
+	else
+		appendStringInfoString(&buf, "NULL::jsonb, NULL::jsonb FROM ");
+	append_sides(&buf, m);
+	appendStringInfo(&buf, "%s WHERE s.migrate_c%d IS NULL OR t.migrate_c%d IS NULL OR NOT (%s)",
+					 join.data, first_key, first_key, same.data);
+	return buf.data;
+}

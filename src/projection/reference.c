@@ -1,0 +1,287 @@
+/*
+ * reference.c
+ *		How generated SQL refers to rows, keys and columns of a mapping.
+ *
+ * The source row is always src, the target row migrate_t, a set of keys
+ * migrate_d with columns migrate_k1, migrate_k2, ... and migrate_n.
+ *
+ * A key travels as a jsonb object of target column -> value, integers as
+ * numbers and everything else as the text of the value under the settings that
+ * identity.c pins.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "base/quote.h"
+#include "projection/expression.h"
+#include "projection/projection.h"
+#include "projection/reference.h"
+
+/* A target column's number; raises if it is gone. */
+AttrNumber
+ref_target_attnum(const Mapping *m, const char *name)
+{
+	AttrNumber	attnum = get_attnum(m->target, name);
+
+	if (attnum <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of target %s does not exist", name,
+						name_relation(m->target)),
+				 errhint("It was dropped or renamed after it was mapped.")));
+	return attnum;
+}
+
+char *
+ref_target_type(const Mapping *m, const char *name)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	get_atttypetypmodcoll(m->target, ref_target_attnum(m, name), &type, &typmod, &collation);
+	return quote_type(type, typmod);
+}
+
+bool
+ref_is_key(const Mapping *m, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, m->key)
+	{
+		if (strcmp(lfirst(lc), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A key column's equality operator, qualified: citext's is not text's. */
+char *
+ref_key_operator(const Mapping *m, const char *name)
+{
+	Oid			type = get_atttype(m->target, ref_target_attnum(m, name));
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(entry->eq_opr));
+	Form_pg_operator form;
+	char	   *result;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("key column \"%s\" is of type %s, which has no equality operator",
+						name, format_type_be(type))));
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	result = psprintf("OPERATOR(%s.%s)",
+					  quote_identifier(get_namespace_name(form->oprnamespace)),
+					  NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* The expression that gives a key column, cast to the column's type. */
+char *
+ref_key_expression(const Mapping *m, const char *name)
+{
+	MappingColumn *c = projection_column(m, name);
+
+	if (c == NULL)
+		elog(ERROR, "key column \"%s\" of mapping " INT64_FORMAT " is not mapped", name, m->id);
+	return psprintf("(%s)::%s", c->expression, ref_target_type(m, name));
+}
+
+char *
+ref_key(const Mapping *m, KeyForm form, const char *alias, int i)
+{
+	const char *name = list_nth(m->key, i);
+
+	switch (form)
+	{
+		case KEY_OF_SOURCE:
+			return ref_key_expression(m, name);
+		case KEY_OF_TARGET:
+			return psprintf("%s.%s", alias, quote_identifier(name));
+		case KEY_OF_SET:
+			return psprintf("%s.migrate_k%d", alias, i + 1);
+	}
+	return NULL;
+}
+
+/* left.k1 = right.k1 AND ... */
+char *
+ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
+		   KeyForm right, const char *right_alias)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(m->key); i++)
+		appendStringInfo(&buf, "%s%s %s %s", i ? " AND " : "",
+						 ref_key(m, left, left_alias, i),
+						 ref_key_operator(m, list_nth(m->key, i)),
+						 ref_key(m, right, right_alias, i));
+	return buf.data;
+}
+
+/* jsonb_build_object('k1', ..., ...): the key as it travels. */
+char *
+ref_key_json(const Mapping *m, KeyForm form, const char *alias)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "jsonb_build_object(");
+	for (int i = 0; i < list_length(m->key); i++)
+	{
+		const char *name = list_nth(m->key, i);
+		Oid			type = getBaseType(get_atttype(m->target, ref_target_attnum(m, name)));
+		bool		number = type == INT2OID || type == INT4OID || type == INT8OID;
+
+		appendStringInfo(&buf, number ? "%s%s, %s" : "%s%s, (%s)::text", i ? ", " : "",
+						 quote_literal_cstr(name), ref_key(m, form, alias, i));
+	}
+	appendStringInfoChar(&buf, ')');
+	return buf.data;
+}
+
+/* The keys of parameter $1 as a set migrate_d(migrate_k1, ..., migrate_n). */
+char *
+ref_key_set(const Mapping *m)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "(SELECT ");
+	for (int i = 0; i < list_length(m->key); i++)
+	{
+		const char *name = list_nth(m->key, i);
+
+		appendStringInfo(&buf, "%s(migrate_j ->> %s)::%s AS migrate_k%d", i ? ", " : "",
+						 quote_literal_cstr(name), ref_target_type(m, name), i + 1);
+	}
+	appendStringInfoString(&buf, ", migrate_n FROM unnest($1) WITH ORDINALITY AS migrate_u(migrate_j, migrate_n)) AS " KEYS_ALIAS);
+	return buf.data;
+}
+
+/* " AND (condition)", or nothing. */
+const char *
+ref_and_condition(const char *condition)
+{
+	return condition ? psprintf(" AND (%s)", condition) : "";
+}
+
+/* " WHERE (condition)", or nothing. */
+const char *
+ref_where_condition(const char *condition)
+{
+	return condition ? psprintf(" WHERE (%s)", condition) : "";
+}
+
+/*
+ * A transition table as src.  Its rows are anonymous: where an expression
+ * uses the row as a value, they are given back the source's row type.
+ */
+char *
+ref_transition_rows(const Mapping *m, const char *table)
+{
+	StringInfoData buf;
+	Relation	rel;
+
+	if (!m->whole_row)
+		return psprintf("%s AS " SOURCE_ALIAS, table);
+
+	/* by name: a partition's columns may stand in another order */
+	initStringInfo(&buf);
+	rel = relation_open(m->source, AccessShareLock);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (!att->attisdropped)
+			appendStringInfo(&buf, "%smigrate_r.%s", buf.len ? ", " : "",
+							 quote_identifier(NameStr(att->attname)));
+	}
+	relation_close(rel, NoLock);
+	return psprintf("%s AS migrate_r CROSS JOIN LATERAL "
+					"unnest(ARRAY[ROW(%s)::%s]) AS " SOURCE_ALIAS,
+					table, buf.data, quote_relation(m->source));
+}
+
+char *
+ref_source_rows(const Mapping *m)
+{
+	return psprintf("%s AS " SOURCE_ALIAS, quote_relation(m->source));
+}
+
+/* The keys a set of transition rows projects to, as (migrate_k1, ...). */
+char *
+ref_transition_key_set(const Mapping *m, const char *table, const char *alias)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "(SELECT ");
+	for (int i = 0; i < list_length(m->key); i++)
+		appendStringInfo(&buf, "%s%s AS migrate_k%d", i ? ", " : "",
+						 ref_key(m, KEY_OF_SOURCE, NULL, i), i + 1);
+	appendStringInfo(&buf, " FROM %s%s) AS %s", ref_transition_rows(m, table),
+					 ref_where_condition(m->filter), alias);
+	return buf.data;
+}
+
+/* c1, c2, ... with a prefix; keys and others as asked. */
+char *
+ref_column_list(const Mapping *m, const char *prefix)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, m->columns)
+		appendStringInfo(&buf, "%s%s%s", buf.len ? ", " : "", prefix,
+						 quote_identifier(((MappingColumn *) lfirst(lc))->target));
+	return buf.data;
+}
+
+/* The key columns, for ON CONFLICT. */
+char *
+ref_key_columns(const Mapping *m)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, m->key)
+		appendStringInfo(&buf, "%s%s", buf.len ? ", " : "", quote_identifier(lfirst(lc)));
+	return buf.data;
+}
+
+/* The expressions, as the server shall coerce them. */
+char *
+ref_expression_list(const Mapping *m, bool named)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+	int			i = 0;
+
+	initStringInfo(&buf);
+	foreach(lc, m->columns)
+	{
+		MappingColumn *c = lfirst(lc);
+
+		appendStringInfo(&buf, "%s%s", i++ ? ", " : "", c->expression);
+		if (named)
+			appendStringInfo(&buf, " AS migrate_c%d", i);
+	}
+	return buf.data;
+}

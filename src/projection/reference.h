@@ -1,0 +1,45 @@
+/*
+ * reference.h
+ *		How generated SQL refers to rows, keys and columns of a mapping.
+ */
+#ifndef MIGRATE_REFERENCE_H
+#define MIGRATE_REFERENCE_H
+
+#include "postgres.h"
+#include "access/attnum.h"
+#include "catalog/mapping.h"
+
+#define KEYS_ALIAS "migrate_d"
+
+/*
+ * How a statement names key column i of its three kinds of rows: by
+ * expression over src, as a column of migrate_t, as a column of migrate_d or
+ * another alias with columns migrate_k<i>.
+ */
+typedef enum KeyForm
+{
+	KEY_OF_SOURCE,
+	KEY_OF_TARGET,
+	KEY_OF_SET
+} KeyForm;
+
+extern AttrNumber ref_target_attnum(const Mapping *m, const char *name);
+extern char *ref_target_type(const Mapping *m, const char *name);
+extern bool	ref_is_key(const Mapping *m, const char *name);
+extern char *ref_key_operator(const Mapping *m, const char *name);
+extern char *ref_key_expression(const Mapping *m, const char *name);
+extern char *ref_key(const Mapping *m, KeyForm form, const char *alias, int i);
+extern char *ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
+		   KeyForm right, const char *right_alias);
+extern char *ref_key_json(const Mapping *m, KeyForm form, const char *alias);
+extern char *ref_key_set(const Mapping *m);
+extern const char *ref_and_condition(const char *condition);
+extern const char *ref_where_condition(const char *condition);
+extern char *ref_transition_rows(const Mapping *m, const char *table);
+extern char *ref_source_rows(const Mapping *m);
+extern char *ref_transition_key_set(const Mapping *m, const char *table, const char *alias);
+extern char *ref_column_list(const Mapping *m, const char *prefix);
+extern char *ref_key_columns(const Mapping *m);
+extern char *ref_expression_list(const Mapping *m, bool named);
+
+#endif							/* MIGRATE_REFERENCE_H */

@@ -1,0 +1,98 @@
+/*
+ * shape.c
+ *		Facts about a mapping's shape and state.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+
+#include "base/quote.h"
+#include "projection/expression.h"
+#include "projection/projection.h"
+#include "projection/reference.h"
+
+/* The mapping's column of that target name; NULL if it is not mapped. */
+MappingColumn *
+projection_column(const Mapping *m, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, m->columns)
+	{
+		MappingColumn *c = lfirst(lc);
+
+		if (strcmp(c->target, name) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+/* Returns a row if the target holds any that the mapping answers for. */
+char *
+projection_target_exists(const Mapping *m)
+{
+	return psprintf("SELECT 1 FROM %s AS " TARGET_ALIAS "%s LIMIT 1",
+					quote_relation(m->target), ref_where_condition(m->scope));
+}
+
+/* The largest value of a target column, as bigint. */
+char *
+projection_column_max(const Mapping *m, const char *column)
+{
+	return psprintf("SELECT max(%s)::bigint FROM %s", quote_identifier(column),
+					quote_relation(m->target));
+}
+
+/* The source column that a target column copies unchanged; NULL if none. */
+char *
+projection_copied_column(const Mapping *m, const char *column)
+{
+	MappingColumn *c = projection_column(m, column);
+	Relation	source = relation_open(m->source, AccessShareLock);
+	char	   *result = NULL;
+
+	for (int i = 0; c != NULL && i < RelationGetNumberOfAttributes(source); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), i);
+
+		if (!att->attisdropped &&
+			strcmp(c->expression, psprintf(SOURCE_ALIAS ".%s",
+										   quote_identifier(NameStr(att->attname)))) == 0)
+			result = pstrdup(NameStr(att->attname));
+	}
+	relation_close(source, NoLock);
+	return result;
+}
+
+/*
+ * The target columns that must have a value, have no default, and get none
+ * from the mapping.
+ */
+List *
+projection_uncovered_required(const Mapping *m)
+{
+	Relation	rel = relation_open(m->target, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *result = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped || !att->attnotnull || att->atthasdef || att->attidentity ||
+			projection_column(m, NameStr(att->attname)) != NULL)
+			continue;
+		result = lappend(result, pstrdup(NameStr(att->attname)));
+	}
+	relation_close(rel, NoLock);
+	return result;
+}
+
+bool
+projection_covers_required(const Mapping *m)
+{
+	return projection_uncovered_required(m) == NIL;
+}
