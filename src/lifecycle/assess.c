@@ -106,6 +106,10 @@ assess_relations(List **findings, const Mapping *m)
 	}
 	relation_close(target, NoLock);
 
+	if (has_superclass(m->source))
+		add(findings, "blocker", name_relation(m->source),
+			"it is a partition or child of another table: what is written through that table would not be captured",
+			"Map the parent, with a filter where only this part is to be moved.");
 	foreach(lc, find_all_inheritors(m->source, NoLock, NULL))
 	{
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)

@@ -134,8 +134,11 @@ turn_drain(const Job *job, const Migration *g)
 	{
 		Mapping    *m = lfirst(lc);
 		int64		after = 0;
+		int64		upto = dirty_key_last(m->id);
 
-		any = sync_batch(g, m, &after, dirty_key_last(m->id), &result) || any;
+		/* past keys that cannot be settled, to the first that can */
+		while (result.settled == 0 && sync_batch(g, m, &after, upto, &result))
+			any = true;
 	}
 	if (result.settled > 0)
 		return TURN_AGAIN;
@@ -233,10 +236,6 @@ job_work(int64 job_id, JobCommit commit)
 
 	if (!job_start(job_id))
 		return;
-	commit();
-
-	/* a transaction that does not know yet that the copy has begun ends first */
-	wait_for_writers(job_id);
 	commit();
 
 	while (turn != TURN_END)

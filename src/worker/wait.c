@@ -84,6 +84,10 @@ migrate_run(PG_FUNCTION_ARGS)
 	MemoryContext outer = CurrentMemoryContext;
 
 	require_nonatomic(fcinfo, "migrate_run");
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("migration must not be null")));
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
