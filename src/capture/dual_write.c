@@ -198,9 +198,12 @@ touched_keys(const Capture *c)
 }
 
 /*
- * First half of a mapping's work: what is no longer there.  While the copy is
- * under way its keys also become dirty: a batch that is not committed yet may
- * bring the row back, and only a look after the barrier can tell.
+ * First half of a mapping's work: what is no longer there.
+ *
+ * While the copy is under way its keys also become dirty: a batch that is not
+ * committed yet may bring the row back, and only a look after the barrier can
+ * tell.  Where another source row may have the same key, only a sync, which
+ * looks at the source under locks, can tell whether the target row must go.
  */
 static void
 apply_removals(Capture *c, CaptureMapping *cm)
@@ -211,8 +214,10 @@ apply_removals(Capture *c, CaptureMapping *cm)
 
 	if (c->event == 'i')
 		return;
-	if (!m->complete && !m->reverse)
+	if (!cm->unique_source || (!m->complete && !m->reverse))
 		record_keys(c, m, c->event == 'd' ? KEYS_OLD : KEYS_GONE, "delete", NULL);
+	if (!cm->unique_source)
+		return;
 	identity_become_owner(&identity, m->owner, m->time_zone);
 	build(c->set, p, c->event == 'u' ? make_delete_gone : make_delete_old, m);
 	run_statements(c->set, p, c->rows);

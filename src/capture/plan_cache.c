@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "capture/plan_cache.h"
+#include "projection/projection.h"
 
 typedef struct CaptureKey
 {
@@ -119,6 +120,7 @@ build_set(const CaptureKey *key)
 			continue;
 		c = palloc0(sizeof(CaptureMapping));
 		c->mapping = m;
+		c->unique_source = projection_source_is_unique(m);
 		set->mappings = lappend(set->mappings, c);
 		set->relations = list_append_unique_oid(set->relations, m->source);
 		set->relations = list_append_unique_oid(set->relations, m->target);

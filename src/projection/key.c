@@ -21,15 +21,18 @@
 #include "base/quote.h"
 #include "projection/key.h"
 
-/* Can ON CONFLICT infer this index from exactly these columns? */
+/*
+ * Is this a unique index on exactly these columns?  immediate: one that ON
+ * CONFLICT can infer, which a deferrable constraint's is not.
+ */
 static bool
-index_covers(Relation index, Bitmapset *columns)
+index_covers(Relation index, Bitmapset *columns, bool immediate)
 {
 	Form_pg_index form = index->rd_index;
 	Bitmapset  *own = NULL;
 
-	if (!form->indisunique || !form->indisvalid || !form->indimmediate || !form->indisready ||
-		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
+	if (!form->indisunique || !form->indisvalid || !form->indisready ||
+		(immediate && !form->indimmediate) || !heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
 		return false;
 	for (int i = 0; i < form->indnkeyatts; i++)
 	{
@@ -58,28 +61,49 @@ column_set(Oid relid, List *names)
 	return columns;
 }
 
-/* Is there a unique index on exactly these columns, none of them nullable? */
+/* Is there a unique index on exactly these columns? */
+static bool
+has_unique_index(Relation rel, Bitmapset *columns, bool immediate)
+{
+	ListCell   *lc;
+	bool		found = false;
+
+	if (columns == NULL)
+		return false;
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		found = found || index_covers(index, columns, immediate);
+		index_close(index, AccessShareLock);
+	}
+	return found;
+}
+
+/* Can ON CONFLICT infer an index from the columns, none of them nullable? */
 bool
 key_is_usable(Oid relid, List *names)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
 	Bitmapset  *columns = column_set(relid, names);
-	List	   *indexes = columns ? RelationGetIndexList(rel) : NIL;
-	ListCell   *lc;
-	bool		found = false;
+	bool		usable = has_unique_index(rel, columns, true);
 	int			attnum = -1;
 
-	foreach(lc, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-
-		found = found || index_covers(index, columns);
-		index_close(index, AccessShareLock);
-	}
-	while (found && (attnum = bms_next_member(columns, attnum)) >= 0)
-		found = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
+	while (usable && (attnum = bms_next_member(columns, attnum)) >= 0)
+		usable = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
 	relation_close(rel, NoLock);
-	return found;
+	return usable;
+}
+
+/* Can no two rows have the same values there? */
+bool
+key_is_unique(Oid relid, List *names)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	bool		unique = has_unique_index(rel, column_set(relid, names), false);
+
+	relation_close(rel, NoLock);
+	return unique;
 }
 
 /* The columns of the primary key in index order; NIL if there is none. */

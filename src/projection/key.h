@@ -11,6 +11,7 @@
 
 extern List *key_resolve(Oid target, ArrayType *names);
 extern bool key_is_usable(Oid relid, List *names);
+extern bool key_is_unique(Oid relid, List *names);
 extern List *key_primary(Oid relid);
 extern bool key_expression_indexed(Oid relid, AttrNumber attnum);
 

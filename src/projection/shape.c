@@ -11,6 +11,7 @@
 
 #include "base/quote.h"
 #include "projection/expression.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -65,6 +66,27 @@ projection_copied_column(const Mapping *m, const char *column)
 	}
 	relation_close(source, NoLock);
 	return result;
+}
+
+/*
+ * Is it known that no two source rows have the same key?  Then whoever removes
+ * a source row removes the last one of its key.
+ */
+bool
+projection_source_is_unique(const Mapping *m)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, m->key)
+	{
+		char	   *name = projection_copied_column(m, lfirst(lc));
+
+		if (name == NULL)
+			return false;
+		names = lappend(names, name);
+	}
+	return key_is_unique(m->source, names);
 }
 
 /*
