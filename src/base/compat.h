@@ -47,6 +47,13 @@
 #define MIGRATE_MODULE_MAGIC		PG_MODULE_MAGIC
 #endif
 
+/* A function that raises: the attribute was renamed, and stands first, in 18. */
+#if PG_VERSION_NUM >= 180000
+#define MIGRATE_NORETURN			pg_noreturn
+#else
+#define MIGRATE_NORETURN			pg_attribute_noreturn()
+#endif
+
 /* Ownership tests were unified in 16. */
 #if PG_VERSION_NUM >= 160000
 #define owns_relation(relid, role)	object_ownercheck(RelationRelationId, (relid), (role))

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
+#include "base/compat.h"
 #include "base/setting.h"
 
 typedef enum SettingKind
@@ -67,7 +68,7 @@ find_definition(const char *name)
 }
 
 /* Raises for a value that a setting cannot take. */
-static void pg_attribute_noreturn()
+static MIGRATE_NORETURN void
 reject(const SettingDef *def, const char *value, const char *hint)
 {
 	ereport(ERROR,

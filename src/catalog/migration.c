@@ -6,6 +6,7 @@
 
 #include "access/xlog.h"
 
+#include "base/compat.h"
 #include "base/identity.h"
 #include "base/setting.h"
 #include "base/spi.h"
@@ -69,7 +70,7 @@ migration_find(const char *name)
 	return fetch(MIGRATION_SELECT "WHERE name = $1", spi_text(name));
 }
 
-static void pg_attribute_noreturn()
+static MIGRATE_NORETURN void
 raise_unknown(const char *name)
 {
 	ereport(ERROR,

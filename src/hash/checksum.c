@@ -58,7 +58,7 @@ checksum_to_text(Checksum c)
 									(unsigned long long) c.low));
 }
 
-static void pg_attribute_noreturn()
+static MIGRATE_NORETURN void
 raise_malformed(const char *digits)
 {
 	ereport(ERROR,
