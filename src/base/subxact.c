@@ -46,16 +46,16 @@ subxact_try(SubxactWork work, void *arg)
 	return error;
 }
 
-/* Cancel, timeout, shutdown, or the end of a SERIALIZABLE transaction? */
+/*
+ * Cancel, timeout or shutdown?  A serialization failure is not among them: a
+ * SERIALIZABLE transaction that is doomed fails at its commit at the latest,
+ * and one that only met a batch of ours must not fail at all.
+ */
 bool
 error_must_propagate(const ErrorData *error)
 {
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-		return true;
-
-	/* a doomed SERIALIZABLE transaction cannot be saved by a subtransaction */
-	return error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE && IsolationIsSerializable();
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
 }
 
 /* Did somebody else get in the way, so that trying again may work? */
