@@ -17,9 +17,10 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
@@ -310,6 +311,31 @@ is_snapshot_race(const ErrorData *error)
 }
 
 /*
+ * Limits how long the application waits for a lock on the target.  It may wait
+ * for another session that waits for a row of its own: the dual write leaves
+ * that circle, for the dirty queue, before anybody's deadlock_timeout ends.
+ */
+static void
+limit_lock_wait(List *mappings)
+{
+	int			limit = Max(1, DeadlockTimeout / 2);
+	ListCell   *lc;
+
+	foreach(lc, mappings)
+	{
+		const Mapping *m = ((CaptureMapping *) lfirst(lc))->mapping;
+
+		if (strcmp(m->on_error, "abort") == 0)
+			return;				/* the application asked to wait */
+		limit = Min(limit, m->lock_timeout);
+	}
+	if (LockTimeout > 0 && LockTimeout <= limit)
+		return;
+	(void) set_config_option("lock_timeout", psprintf("%d", limit), PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
  * Applies a statement in a subtransaction; NULL or the error.  Where a fresh
  * snapshot is all it needs, it is tried again.
  */
@@ -319,7 +345,9 @@ try_apply(Capture *c, List *mappings)
 	ApplyWork	work = {c, mappings};
 	ApplyFrame *frames = apply_stack;
 	ErrorData  *error = NULL;
+	int			level = NewGUCNestLevel();
 
+	limit_lock_wait(mappings);
 	for (int i = 0; i < SNAPSHOT_RETRIES; i++)
 	{
 		error = subxact_try(work_apply, &work);
@@ -327,6 +355,7 @@ try_apply(Capture *c, List *mappings)
 		if (error == NULL || !is_snapshot_race(error))
 			break;
 	}
+	AtEOXact_GUC(true, level);
 	return error;
 }
 

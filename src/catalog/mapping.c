@@ -10,13 +10,14 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "base/setting.h"
 #include "base/spi.h"
 #include "catalog/mapping.h"
 
 #define MAPPING_SELECT \
 	"SELECT m.mapping_id, m.migration_id, m.direction = 'reverse', coalesce(m.reverse_of, 0), " \
 	"m.source::oid, m.target::oid, m.key, m.filter, m.scope, m.capture, m.on_error, " \
-	"m.clears, m.whole_row, m.complete, m.owner::oid, coalesce(g.settings->>'time_zone', 'UTC') " \
+	"m.clears, m.whole_row, m.complete, m.owner::oid, g.settings " \
 	"FROM migrate_ext.mapping m JOIN migrate_ext.migration g USING (migration_id) "
 
 /* List of C strings -> text[] */
@@ -78,6 +79,8 @@ static Mapping *
 read_row(SpiScope *scope, uint64 i)
 {
 	Mapping    *m = MemoryContextAllocZero(scope->caller, sizeof(Mapping));
+	Jsonb	   *settings;
+	MemoryContext old;
 
 	m->id = spi_get_int8(i, 1);
 	m->migration_id = spi_get_int8(i, 2);
@@ -94,7 +97,11 @@ read_row(SpiScope *scope, uint64 i)
 	m->whole_row = spi_get_bool(i, 13);
 	m->complete = spi_get_bool(i, 14);
 	m->owner = spi_get_oid(i, 15);
-	m->time_zone = spi_get_text(scope, i, 16);
+	settings = DatumGetJsonbP(spi_get_copy(scope, i, 16));
+	old = MemoryContextSwitchTo(scope->caller);
+	m->time_zone = setting_text(settings, "time_zone");
+	m->lock_timeout = setting_int(settings, "lock_timeout");
+	MemoryContextSwitchTo(old);
 	return m;
 }
 
@@ -161,25 +168,38 @@ mapping_delete(int64 id)
 }
 
 /*
- * Sets whether every source row of a migration has been copied.  Sessions
- * keep the mapping in a cache that the source's relcache invalidation clears.
+ * Makes sessions read a migration's mappings again: they keep them in a cache
+ * that the relcache invalidation of a source clears.
  */
 void
-mapping_set_complete(int64 migration_id, bool reverse, bool complete)
+mapping_invalidate(int64 migration_id)
 {
 	SpiScope	scope;
 	uint64		n;
 
 	spi_open_catalog(&scope);
-	n = spi_run("UPDATE migrate_ext.mapping SET complete = $3 WHERE migration_id = $1 "
-				"AND (direction = 'reverse') = $2 RETURNING source::oid",
-				SPI_ARGS(spi_int8(migration_id), spi_bool(reverse), spi_bool(complete)));
+	n = spi_run("SELECT DISTINCT source::oid FROM migrate_ext.mapping WHERE migration_id = $1",
+				SPI_ARGS(spi_int8(migration_id)));
 	for (uint64 i = 0; i < n; i++)
 	{
 		if (mapping_relation_exists(spi_get_oid(i, 1)))
 			CacheInvalidateRelcacheByRelid(spi_get_oid(i, 1));
 	}
 	spi_close(&scope);
+}
+
+/* Sets whether every source row of a migration has been copied. */
+void
+mapping_set_complete(int64 migration_id, bool reverse, bool complete)
+{
+	SpiScope	scope;
+
+	spi_open_catalog(&scope);
+	spi_run("UPDATE migrate_ext.mapping SET complete = $3 WHERE migration_id = $1 "
+			"AND (direction = 'reverse') = $2",
+			SPI_ARGS(spi_int8(migration_id), spi_bool(reverse), spi_bool(complete)));
+	spi_close(&scope);
+	mapping_invalidate(migration_id);
 }
 
 /* Does a mapped relation still exist? */

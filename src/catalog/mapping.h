@@ -28,7 +28,8 @@ typedef struct Mapping
 	bool		complete;
 	Oid			owner;
 	List	   *columns;		/* of MappingColumn * */
-	char	   *time_zone;		/* the migration's setting */
+	char	   *time_zone;		/* settings of the migration */
+	int			lock_timeout;
 } Mapping;
 
 #define MAPPING_FORWARD		false
@@ -40,6 +41,7 @@ extern Mapping *mapping_get(int64 id);
 extern Mapping *mapping_find_reverse(int64 id);
 extern void mapping_delete(int64 id);
 extern void mapping_set_complete(int64 migration_id, bool reverse, bool complete);
+extern void mapping_invalidate(int64 migration_id);
 extern bool mapping_relation_exists(Oid relid);
 
 #endif							/* MIGRATE_MAPPING_H */

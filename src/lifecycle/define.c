@@ -96,6 +96,7 @@ migrate_set(PG_FUNCTION_ARGS)
 	if (strcmp(name, "time_zone") == 0)
 		phase_require(g, "migrate_set('time_zone')", PHASES("planned", "rolled_back"));
 	migration_set_setting(g->id, name, value);
+	mapping_invalidate(g->id);
 	event_record(g, "setting", NULL, NULL,
 				 psprintf("%s: %s -> %s", name, before, value ? value : "default"));
 	PG_RETURN_TEXT_P(cstring_to_text(before));
