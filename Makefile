@@ -82,7 +82,7 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum
+REGRESS   = extension checksum bad_input dual_write lifecycle
 ISOLATION =
 PGTAP     =
 TAP       =

@@ -148,9 +148,9 @@ dirty_key_first_error(int64 migration_id, char **key, char **message)
 	bool		found;
 
 	spi_open_catalog(&scope);
-	found = spi_run("SELECT coalesce(key::text, 'every key'), message "
-					"FROM migrate_ext.dirty_key JOIN migrate_ext.mapping USING (mapping_id) "
-					"WHERE migration_id = $1 AND message IS NOT NULL ORDER BY dirty_key_id LIMIT 1",
+	found = spi_run("SELECT coalesce(d.key::text, 'every key'), d.message "
+					"FROM migrate_ext.dirty_key d JOIN migrate_ext.mapping USING (mapping_id) "
+					"WHERE migration_id = $1 AND d.message IS NOT NULL ORDER BY dirty_key_id LIMIT 1",
 					SPI_ARGS(spi_int8(migration_id))) > 0;
 	if (found)
 	{

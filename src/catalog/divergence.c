@@ -28,8 +28,8 @@ divergence_insert(int64 verification_id, int64 mapping_id, const Divergence *d)
 
 /*
  * Marks the keys that a mapping's newest verification found different as
- * dirty; returns how many.  Where the stored differences were capped, every
- * key is marked, so that none is forgotten.
+ * dirty.  Where the stored differences were capped, any key may be wrong, so
+ * that none is forgotten.
  */
 int64
 divergence_mark_dirty(int64 mapping_id)
@@ -40,11 +40,11 @@ divergence_mark_dirty(int64 mapping_id)
 	spi_open_catalog(&scope);
 	n = spi_run("WITH v AS (SELECT * FROM migrate_ext.verification WHERE mapping_id = $1 "
 				"ORDER BY verification_id DESC LIMIT 1), "
-				"d AS (SELECT DISTINCT key FROM migrate_ext.divergence JOIN v USING (verification_id)) "
+				"d AS (SELECT key FROM migrate_ext.divergence JOIN v USING (verification_id)), "
+				"c AS (SELECT missing + extra + different > (SELECT count(*) FROM d) AS capped FROM v) "
 				"INSERT INTO migrate_ext.dirty_key (mapping_id, key, reason) "
-				"SELECT $1, key, 'repair' FROM d WHERE key IS NOT NULL UNION ALL "
-				"SELECT $1, NULL, 'repair' FROM v WHERE missing + extra + different > "
-				"(SELECT count(*) FROM migrate_ext.divergence JOIN v USING (verification_id))",
+				"SELECT DISTINCT $1, key, 'repair' FROM d, c WHERE NOT capped UNION ALL "
+				"SELECT $1, NULL, 'repair' FROM c WHERE capped",
 				SPI_ARGS(spi_int8(mapping_id)));
 	spi_close(&scope);
 	return n;

@@ -40,12 +40,14 @@ migrate_create(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("a migration needs a name")));
+				 errmsg("a migration needs a name"),
+				 errhint("All other calls refer to it by that name.")));
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (name[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a migration needs a name")));
+				 errmsg("a migration needs a name"),
+				 errhint("All other calls refer to it by that name.")));
 	PreventCommandIfReadOnly("migrate_create()");
 	PreventCommandDuringRecovery("migrate_create()");
 	id = migration_insert(name, description, GetUserId(),
@@ -66,7 +68,8 @@ migrate_unmap(PG_FUNCTION_ARGS)
 	if (m == NULL || m->migration_id != g->id || m->reverse)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("mapping %lld of migration \"%s\" does not exist", (long long) id, g->name)));
+				 errmsg("mapping %lld of migration \"%s\" does not exist", (long long) id, g->name),
+				 errhint("Mappings are listed in migrate_ext.mappings; a way back goes with its mapping.")));
 	mapping_delete(id);
 	migration_mark_changed(g->id);
 	event_record(g, "unmapped", NULL, psprintf("{\"mapping\": %lld}", (long long) id), NULL);

@@ -41,7 +41,8 @@ check_side(Oid relid, const char *side)
 	if (rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("%s relation with OID %u does not exist", side, relid)));
+				 errmsg("%s relation with OID %u does not exist", side, relid),
+				 errhint("It may have been dropped by another session.")));
 	relkind = rel->rd_rel->relkind;
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,
@@ -59,8 +60,9 @@ check_side(Oid relid, const char *side)
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("%s %s is a temporary table", side, name_relation(relid)),
-				 errdetail("Background workers cannot see the temporary tables of a session.")));
+				 errmsg("%s \"%s\" is a temporary table", side, get_rel_name(relid)),
+				 errdetail("Background workers cannot see the temporary tables of a session."),
+				 errhint("Map a permanent or unlogged table.")));
 	relation_close(rel, NoLock);
 	identity_require_relation_owner(relid);
 }
@@ -126,7 +128,7 @@ check_names(Jsonb *columns, Oid relid, const char *argument)
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("column \"%s\" of relation %s does not exist", name,
 							name_relation(relid)),
-					 errdetail("It is named in \"%s\".", argument)));
+					 errhint("It is named in \"%s\".", argument)));
 	}
 }
 
@@ -392,7 +394,8 @@ check_required(FunctionCallInfo fcinfo)
 		if (PG_ARGISNULL(i))
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"%s\" must not be null", names[i])));
+					 errmsg("argument \"%s\" must not be null", names[i]),
+					 errhint("A mapping needs a migration, a source and a target.")));
 	}
 }
 

@@ -169,7 +169,8 @@ check_repeatable(ParseState *pstate, Node *expr)
 	if (uses_system_column(expr, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-				 errmsg("system columns are not allowed in a mapping's expression")));
+				 errmsg("system columns are not allowed in a mapping's expression"),
+				 errhint("They belong to the stored row, and change when it moves.")));
 }
 
 /* Deparses with every name qualified, whatever the caller's search_path is. */

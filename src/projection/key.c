@@ -171,13 +171,15 @@ names_of(Oid target, ArrayType *array)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("key column \"%s\" of relation %s does not exist", name,
-							name_relation(target))));
+							name_relation(target)),
+					 errhint("\"key\" names columns of the target.")));
 		foreach(lc, names)
 		{
 			if (strcmp(lfirst(lc), name) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_DUPLICATE_COLUMN),
-						 errmsg("key column \"%s\" is named twice", name)));
+						 errmsg("key column \"%s\" is named twice", name),
+						 errhint("Name each column of the unique index once.")));
 		}
 		names = lappend(names, name);
 	}
@@ -199,6 +201,7 @@ key_resolve(Oid target, ArrayType *array)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("no usable unique index on the key of target %s", name_relation(target)),
-				 errdetail("The key needs a valid, not deferrable unique index without condition on exactly its columns, all NOT NULL.")));
+				 errdetail("The key needs a valid, not deferrable unique index without condition on exactly its columns, all NOT NULL."),
+				 errhint("Create such an index, or name the columns of another in \"key\".")));
 	return names;
 }

@@ -99,7 +99,8 @@ migrate_verify(PG_FUNCTION_ARGS)
 	if (strcmp(text_to_cstring(PG_GETARG_TEXT_PP(1)), "scan") != 0 || !PG_ARGISNULL(2))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("only method \"scan\" without \"sample_rows\" is supported by this version")));
+				 errmsg("only method \"scan\" without \"sample_rows\" is supported by this version"),
+				 errhint("It compares all rows in one snapshot.")));
 	g = migration_get(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	results = verify_migration(g, &n);
 	for (int i = 0; i < n; i++)

@@ -95,7 +95,8 @@ positive_arg(FunctionCallInfo fcinfo, int i, const char *name)
 	if (PG_GETARG_INT32(i) <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" must be greater than zero", name)));
+				 errmsg("\"%s\" must be greater than zero", name),
+				 errhint("Leave it out for the migration's setting.")));
 	return PG_GETARG_INT32(i);
 }
 
