@@ -54,8 +54,7 @@ subxact_try(SubxactWork work, void *arg)
 bool
 error_must_propagate(const ErrorData *error)
 {
-	return error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
 }
 
 /* Did somebody else get in the way, so that trying again may work? */
