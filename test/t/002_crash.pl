@@ -1,0 +1,105 @@
+# P2.7: kill -9 of a worker, and immediate shutdowns, at random moments of a backfill; with and without
+# writers.  At the end no row is lost, none is there twice, and the counters are equal to the truth.
+use strict;
+use warnings;
+use IPC::Run ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $seed = $ENV{CRASH_SEED} // int(rand(1_000_000));
+srand($seed);
+note("seed $seed");
+
+my $node = PostgreSQL::Test::Cluster->new('crash');
+$node->init;
+$node->append_conf('postgresql.conf', <<'CONF');
+max_worker_processes = 16
+restart_after_crash = on
+CONF
+$node->start;
+$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION migrate_ext;
+CREATE TABLE src (id int PRIMARY KEY, v text);
+CREATE TABLE tgt (id int PRIMARY KEY, v text);
+INSERT INTO src SELECT i, repeat('v' || i, 10) FROM generate_series(1, 60000) i;
+ANALYZE src;
+SELECT migrate_create('m');
+SELECT migrate_map('m', 'src', 'tgt', '{"id": "id", "v": "upper(v)"}');
+SQL
+
+my $equal = q{SELECT count(*) FROM ((SELECT id, upper(v) FROM src EXCEPT ALL TABLE tgt)
+	UNION ALL (TABLE tgt EXCEPT ALL SELECT id, upper(v) FROM src)) x};
+
+sub resume
+{
+	# after a crash the server is back within moments
+	$node->poll_query_until('postgres', 'SELECT true') or die "the server did not come back";
+	$node->safe_psql('postgres', q{SELECT migrate_backfill('m', workers => 2, batch_size => 100)});
+}
+
+sub kill_a_worker
+{
+	my $pid = $node->safe_psql('postgres',
+		q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'migrate_ext worker' ORDER BY random() LIMIT 1});
+	return 0 if $pid eq '';
+	kill 'KILL', $pid;
+	return 1;
+}
+
+for my $writers (0, 1)
+{
+	my $crashes = 0;
+	my $load;
+
+	$node->safe_psql('postgres', q{TRUNCATE tgt; SELECT migrate_start('m')});
+	resume();
+	for my $round (1 .. 5)
+	{
+		if ($writers)
+		{
+			my $script = $node->basedir . '/write.sql';
+			append_to_file($script, <<'SQL') if $round == 1;
+\set a random(1, 61000)
+UPDATE src SET v = 'w' || :a WHERE id BETWEEN :a AND :a + 3;
+DELETE FROM src WHERE id = :a + 7;
+INSERT INTO src VALUES (:a, 'again') ON CONFLICT DO NOTHING;
+SQL
+			$load = IPC::Run::start(
+				[ 'pgbench', '-n', '-T', '60', '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ],
+				'>', \my $out, '2>', \my $err);
+		}
+		usleep(10_000 + rand(150_000));
+		last unless $node->safe_psql('postgres', q{SELECT state FROM migrate_progress('m')}) eq 'running';
+		if ($round % 2)
+		{
+			$crashes += kill_a_worker();
+		}
+		else
+		{
+			$node->stop('immediate');
+			$node->start;
+			$crashes++;
+		}
+		# the clients of a server that crashes are gone
+		eval { $load->finish } if $load;
+		undef $load;
+		resume();
+	}
+	if ($load) { $load->kill_kill; }
+	$node->safe_psql('postgres', q{CALL migrate_wait('m', '60 s')});
+	cmp_ok($crashes, '>', 0, "crashed $crashes times" . ($writers ? ' under load' : ''));
+	$node->safe_psql('postgres', q{SELECT migrate_sync('m')});
+	is($node->safe_psql('postgres', $equal), '0', 'both sides are equal, to the row');
+	is( $node->safe_psql('postgres', q{SELECT bool_and(checksum_match) FROM migrate_verify('m')}),
+		't', 'and the checksums agree');
+	is( $node->safe_psql('postgres', q{SELECT sum(rows) = (SELECT count(*) FROM tgt) FROM migrate_ext.job_range
+			WHERE job_id = (SELECT max(job_id) FROM migrate_ext.job)}),
+		't', 'the counters are equal to the truth') unless $writers;
+	is( $node->safe_psql('postgres', q{SELECT count(*) FROM migrate_ext.job_range WHERE NOT done}),
+		'0', 'no range is left over');
+	$node->safe_psql('postgres', q{SELECT migrate_rollback('m')});
+}
+$node->stop;
+done_testing();
