@@ -84,9 +84,9 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 # test/t/NAME.pl.  test/lint compares the lists with the files.
 REGRESS   = extension checksum bad_input dual_write lifecycle
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
-	start_in_flight cutover_in_flight
-PGTAP     =
-TAP       = 001_stress 002_crash 003_workers 004_owner 005_standby
+	start_in_flight cutover_in_flight deadlock key_swap
+PGTAP     = contract
+TAP       = 001_load 002_crash 003_workers 004_owner 005_standby
 
 REGRESS_OPTS   = --inputdir=test
 ISOLATION_OPTS = --inputdir=test/isolation

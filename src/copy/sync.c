@@ -7,16 +7,23 @@
  * says only that its target row may be wrong, so settling it twice, or in any
  * order, does no harm.
  *
- * For key k, each step with a new snapshot:
- *	1. Lock the source rows of k.  If there are any, upsert their projection:
- *	   no writer can be between its row and its trigger, or it would hold that
- *	   row lock.
- *	2. There are none: lock the target row of k.  None either: done, as a later
- *	   insert carries itself.
- *	3. Look at the source again, now under the target's lock.  Rows: go to 1.
- *	   None: delete the target row.  One DELETE ... WHERE NOT EXISTS would, after
+ * For some keys, each step a statement with a new snapshot:
+ *	1. Which of them have a source row?
+ *	2. Those that have none: lock their target rows.  No target row either:
+ *	   done, as a later insert carries itself.
+ *	3. Look at the source again, now under the target's lock.  Still no row:
+ *	   delete the target row.  One DELETE ... WHERE NOT EXISTS would, after
  *	   waiting for the target row, re-check that row but not the source, and
  *	   delete what was just inserted.
+ *	4. Those that have a source row: lock it, and upsert its projection.  No
+ *	   writer can be between its row and its trigger, or it would hold that row
+ *	   lock.
+ *
+ * The application never loses: a source row that it has locked is not waited
+ * for, its key stays in the queue.  Whoever waits for us may hold what we would
+ * wait for, and it is the application's deadlock_timeout that would end it.
+ * Step 2 may wait, as long as the transaction holds no source row: a dual
+ * write gives a target row up by itself (see limit_lock_wait).
  *
  * Not while batches of a copy may be uncommitted: step 2 would not see the row
  * that such a batch brings back.  See sync_must_wait.
@@ -41,9 +48,6 @@
 #include "copy/sync.h"
 #include "projection/projection.h"
 
-/* How often a key may change sides between steps 1 and 3 before we let go. */
-#define MAX_TURNS 10
-
 /* A distinct key with the queue rows that name it. */
 typedef struct DirtyEntry
 {
@@ -57,17 +61,24 @@ typedef struct DirtyEntry
 typedef struct Settlement
 {
 	const Mapping *m;
-	Datum	   *keys;
+	const DirtyEntry *entries;
 	int			n;
+	bool		may_wait;		/* for target rows: no source row is locked yet */
 	bool		delete_first;
+	bool	   *busy;			/* result: entries to be left for later */
 } Settlement;
 
+/* The keys of the entries with these numbers, as a parameter. */
 static SpiArg
-key_array(const Datum *keys, int n)
+key_array(const Settlement *s, const int *which, int n)
 {
+	Datum	   *keys = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		keys[i] = s->entries[which[i]].key;
 	return spi_datum(JSONBARRAYOID,
-					 PointerGetDatum(construct_array((Datum *) keys, n, JSONBOID, -1, false,
-													 TYPALIGN_INT)), false);
+					 PointerGetDatum(construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT)),
+					 false);
 }
 
 /* Runs a list of statements over some keys. */
@@ -81,72 +92,89 @@ run_all(List *statements, SpiArg keys)
 }
 
 /*
- * Runs a query that returns numbers of keys, from 1, and moves these keys to
- * the front; returns how many they are.
+ * Runs a query that returns numbers of keys, from 1, and moves the entries it
+ * returns to the front; returns how many they are.
  */
 static int
-select_keys(const char *sql, Datum *keys, int n)
+partition(const Settlement *s, const char *sql, int *which, int n)
 {
-	SpiArg		arg = key_array(keys, n);
-	uint64		rows = spi_run(sql, &arg, 1);
+	SpiArg		arg = key_array(s, which, n);
+	uint64		rows;
 	bool	   *hit = palloc0(n + 1);
-	Datum	   *rest = palloc(sizeof(Datum) * Max(n, 1));
+	int		   *rest = palloc(sizeof(int) * Max(n, 1));
 	int			front = 0;
 	int			back = 0;
 
+	if (n == 0)
+		return 0;
+	rows = spi_run(sql, &arg, 1);
 	for (uint64 i = 0; i < rows; i++)
 		hit[spi_get_int8(i, 1)] = true;
 	for (int i = 0; i < n; i++)
 	{
 		if (hit[i + 1])
-			keys[front++] = keys[i];
+			which[front++] = which[i];
 		else
-			rest[back++] = keys[i];
+			rest[back++] = which[i];
 	}
-	memcpy(keys + front, rest, sizeof(Datum) * back);
+	memcpy(which + front, rest, sizeof(int) * back);
 	return front;
 }
 
-/* Steps 1 to 3 for some keys, as the mapping's owner. */
+/* Leaves entries for later. */
+static void
+leave(const Settlement *s, const int *which, int n)
+{
+	for (int i = 0; i < n; i++)
+		s->busy[which[i]] = true;
+}
+
+/*
+ * Steps 2 and 3, for entries without a source row.  Those whose source row has
+ * appeared meanwhile are moved to the front; returns how many they are.
+ */
+static int
+settle_absent(const Settlement *s, int *which, int n)
+{
+	int			locked = partition(s, projection_find_target(s->m, s->may_wait ? TARGET_LOCKED : TARGET_SKIP_LOCKED),
+								   which, n);
+	int			appeared;
+
+	if (!s->may_wait)
+		leave(s, which + locked,
+			  partition(s, projection_find_target(s->m, TARGET_UNLOCKED), which + locked, n - locked));
+	appeared = partition(s, projection_find_source(s->m), which, locked);
+	if (locked > appeared)
+		run_all(projection_delete_keys(s->m, false), key_array(s, which + appeared, locked - appeared));
+	return appeared;
+}
+
+/* Step 4, for entries with a source row. */
+static void
+settle_present(const Settlement *s, int *which, int n)
+{
+	int			locked = partition(s, projection_lock_source(s->m), which, n);
+
+	leave(s, which + locked, n - locked);
+	if (locked == 0)
+		return;
+	run_all(projection_delete_keys(s->m, !s->delete_first), key_array(s, which, locked));
+	run_all(projection_upsert_keys(s->m), key_array(s, which, locked));
+}
+
+/* All steps, as the mapping's owner. */
 static void
 settle(const Settlement *s)
 {
-	const Mapping *m = s->m;
-	Datum	   *keys = s->keys;
-	int			n = s->n;
+	int		   *which = palloc(sizeof(int) * s->n);
+	int			present;
+	int			appeared;
 
-	for (int turn = 0; n > 0; turn++)
-	{
-		int			present;
-		int			in_target;
-
-		if (turn == MAX_TURNS)
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("keys kept changing while they were synchronized")));
-
-		/* step 1 */
-		present = select_keys(projection_lock_source(m), keys, n);
-		if (present > 0)
-		{
-			run_all(projection_delete_keys(m, !s->delete_first), key_array(keys, present));
-			run_all(projection_upsert_keys(m), key_array(keys, present));
-		}
-		keys += present;
-		n -= present;
-		if (n == 0)
-			break;
-
-		/* step 2 */
-		in_target = select_keys(projection_lock_target(m), keys, n);
-		if (in_target == 0)
-			break;
-
-		/* step 3: those with a source row now go back to step 1 */
-		n = select_keys(projection_find_source(m), keys, in_target);
-		if (in_target > n)
-			run_all(projection_delete_keys(m, false), key_array(keys + n, in_target - n));
-	}
+	for (int i = 0; i < s->n; i++)
+		which[i] = i;
+	present = partition(s, projection_find_source(s->m), which, s->n);
+	appeared = settle_absent(s, which + present, s->n - present);
+	settle_present(s, which, present + appeared);
 }
 
 /* Work for subxact_try. */
@@ -173,33 +201,47 @@ work_settle(void *arg)
 
 /* Settles entries in a subtransaction; NULL or the error. */
 static ErrorData *
-try_settle(const Mapping *m, const DirtyEntry *entries, int n, bool delete_first)
+try_settle(Settlement *s, bool delete_first)
 {
-	Settlement	s = {m, palloc(sizeof(Datum) * n), n, delete_first};
+	s->delete_first = delete_first;
+	memset(s->busy, 0, sizeof(bool) * s->n);
+	return subxact_try(work_settle, s);
+}
 
-	for (int i = 0; i < n; i++)
-		s.keys[i] = entries[i].key;
-	return subxact_try(work_settle, &s);
+/* Takes what was settled out of the queue. */
+static void
+finish_entries(const Settlement *s, SyncResult *result)
+{
+	for (int i = 0; i < s->n; i++)
+	{
+		if (s->busy[i])
+		{
+			result->busy++;
+			continue;
+		}
+		dirty_key_settled(s->m->id, s->entries[i].ids, s->entries[i].nids);
+		result->settled++;
+	}
 }
 
 /*
- * Settles entries, halving what fails until the bad keys stand alone; those
- * stay in the queue with their error.
+ * Settles entries.  Where somebody is in the way they are left for later; what
+ * fails otherwise is halved until the bad keys stand alone, which stay in the
+ * queue with their error.
  */
 static void
 settle_entries(const Mapping *m, const DirtyEntry *entries, int n, SyncResult *result)
 {
-	ErrorData  *error = try_settle(m, entries, n, false);
+	Settlement	s = {m, entries, n, result->settled == 0, false, palloc0(sizeof(bool) * n)};
+	ErrorData  *error = try_settle(&s, false);
 
 	/* values exchanged between rows clash on another unique index: make room */
 	if (error != NULL && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && !m->clears)
-		error = try_settle(m, entries, n, true);
+		error = try_settle(&s, true);
 	if (error == NULL)
-	{
-		for (int i = 0; i < n; i++)
-			dirty_key_settled(m->id, entries[i].ids, entries[i].nids);
-		result->settled += n;
-	}
+		finish_entries(&s, result);
+	else if (error_is_transient(error))
+		result->busy += n;
 	else if (n > 1)
 	{
 		settle_entries(m, entries, n / 2, result);
@@ -281,7 +323,7 @@ expand_every(const Mapping *m)
 		keys = palloc(sizeof(Datum) * SPI_processed);
 		for (uint64 i = 0; i < SPI_processed; i++)
 			keys[n++] = spi_get_datum(i, 2);
-		dirty_key_add(m->id, DatumGetArrayTypeP(key_array(keys, n).value), "reconcile", NULL);
+		dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT), "reconcile", NULL);
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);
@@ -323,13 +365,13 @@ settle_every(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
 }
 
 /*
- * Settles the next batch of a mapping's dirty keys with *after < id <= upto,
- * and moves *after on.  False if there was none.  Row locks on the source are
- * held until the transaction ends; waiting for one is limited by lock_timeout,
- * so that in a deadlock with the application it is we who leave.
+ * Settles the next at most limit dirty keys of a mapping with *after < id <=
+ * upto, and moves *after on.  False if there was none.  Row locks on the source
+ * are held until the transaction ends; any wait is limited by lock_timeout.
  */
 bool
-sync_batch(const Migration *g, const Mapping *m, int64 *after, int64 upto, SyncResult *result)
+sync_batch(const Migration *g, const Mapping *m, int64 *after, int64 upto, int limit,
+		   SyncResult *result)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext sync",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -341,7 +383,7 @@ sync_batch(const Migration *g, const Mapping *m, int64 *after, int64 upto, SyncR
 	(void) set_config_option("lock_timeout",
 							 setting_text(g->settings, "lock_timeout"),
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	dirty_key_take(m->id, *after, upto, SYNC_BATCH_KEYS, &batch);
+	dirty_key_take(m->id, *after, upto, limit, &batch);
 	if (batch.n > 0)
 	{
 		DirtyEntry *entries = palloc(sizeof(DirtyEntry) * batch.n);
@@ -375,7 +417,7 @@ sync_mappings(const Migration *g, List *mappings, SyncResult *result)
 		for (int pass = 0; pass < 2; pass++)
 		{
 			upto = dirty_key_last(m->id);
-			while (sync_batch(g, m, &after, upto, result))
+			while (sync_batch(g, m, &after, upto, SYNC_BATCH_KEYS, result))
 				CHECK_FOR_INTERRUPTS();
 		}
 	}
@@ -398,13 +440,13 @@ MIGRATE_FUNCTION(migrate_sync);
 /*
  * migrate_sync(migration text) RETURNS bigint: settles the keys that are dirty
  * now; returns how many.  Keys that cannot be settled stay in the queue with
- * their error.  Locks the source rows of these keys until the transaction ends.
+ * their error, keys that others are writing without one.  Locks the source rows of these keys until the transaction ends.
  */
 Datum
 migrate_sync(PG_FUNCTION_ARGS)
 {
 	Migration  *g = migration_get(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	SyncResult	result = {0, 0};
+	SyncResult	result = {0};
 
 	if (sync_must_wait(g))
 	{
@@ -414,6 +456,11 @@ migrate_sync(PG_FUNCTION_ARGS)
 		PG_RETURN_INT64(0);
 	}
 	sync_mappings(g, mapping_list(g->id, migration_is_switched(g)), &result);
+	if (result.busy > 0)
+		ereport(NOTICE,
+				(errmsg("%lld dirty keys of migration \"%s\" are being written by others and stay in the queue",
+						(long long) result.busy, g->name),
+				 errhint("Call it again.")));
 	if (result.failed > 0)
 		ereport(WARNING,
 				(errmsg("%lld dirty keys of migration \"%s\" could not be settled",

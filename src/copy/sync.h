@@ -17,10 +17,11 @@ typedef struct SyncResult
 {
 	int64		settled;		/* distinct keys */
 	int64		failed;
+	int64		busy;			/* being written by others: left for later */
 } SyncResult;
 
 extern bool sync_batch(const Migration *g, const Mapping *m, int64 *after, int64 upto,
-					   SyncResult *result);
+					   int limit, SyncResult *result);
 extern void sync_mappings(const Migration *g, List *mappings, SyncResult *result);
 extern bool sync_must_wait(const Migration *g);
 

@@ -71,7 +71,7 @@ cutover_elapsed_ms(void)
 int64
 cutover_drain(const Migration *g, bool reverse)
 {
-	SyncResult	result = {0, 0};
+	SyncResult	result = {0};
 
 	sync_mappings(g, mapping_list(g->id, reverse), &result);
 	return dirty_key_count(g->id);

@@ -254,32 +254,36 @@ source_of_keys(const Mapping *m, const char *condition)
 					ref_and_condition(condition));
 }
 
-/*
- * Sync: locks the source rows of the keys and returns the keys' numbers, from
- * 1.  The filter is left out: a row that does not pass it may be on its way in.
- */
-char *
-projection_lock_source(const Mapping *m)
-{
-	return psprintf("SELECT migrate_n FROM %s FOR NO KEY UPDATE OF " SOURCE_ALIAS,
-					source_of_keys(m, NULL));
-}
-
-/* Sync: which of the keys have a source row now? */
+/* Sync: the numbers, from 1, of the keys that have a source row now. */
 char *
 projection_find_source(const Mapping *m)
 {
 	return psprintf("SELECT migrate_n FROM %s", source_of_keys(m, NULL));
 }
 
-/* Sync: locks the target rows of the keys and returns the keys' numbers. */
+/*
+ * Sync: locks the source rows of the keys that nobody else has locked, and
+ * returns the keys' numbers.  The filter is left out: a row that does not pass
+ * it may be on its way in.
+ */
 char *
-projection_lock_target(const Mapping *m)
+projection_lock_source(const Mapping *m)
 {
-	return psprintf("SELECT migrate_n FROM %s AS " TARGET_ALIAS ", %s WHERE %s%s FOR UPDATE OF " TARGET_ALIAS,
+	return psprintf("SELECT migrate_n FROM %s FOR NO KEY UPDATE OF " SOURCE_ALIAS " SKIP LOCKED",
+					source_of_keys(m, NULL));
+}
+
+/* Sync: the numbers of the keys that have a target row; locks them if asked. */
+char *
+projection_find_target(const Mapping *m, TargetLock lock)
+{
+	return psprintf("SELECT migrate_n FROM %s AS " TARGET_ALIAS ", %s WHERE %s%s%s",
 					quote_relation(m->target), ref_key_set(m),
 					ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS),
-					ref_and_condition(m->scope));
+					ref_and_condition(m->scope),
+					lock == TARGET_UNLOCKED ? "" :
+					lock == TARGET_LOCKED ? " FOR UPDATE OF " TARGET_ALIAS :
+					" FOR UPDATE OF " TARGET_ALIAS " SKIP LOCKED");
 }
 
 /* Sync: makes the target rows of the keys' source rows right. */

@@ -24,6 +24,14 @@ typedef enum TransitionKeys
 	KEYS_GONE					/* of old rows and not of new rows */
 } TransitionKeys;
 
+/* How to look for target rows. */
+typedef enum TargetLock
+{
+	TARGET_UNLOCKED,
+	TARGET_LOCKED,				/* waits */
+	TARGET_SKIP_LOCKED
+} TargetLock;
+
 /* Copy: parameters $1 and $2 are the bounds, ctid >= $1 and < $2. */
 extern char *projection_copy(const Mapping *m, Oid leaf);
 
@@ -33,9 +41,9 @@ extern List *projection_delete_old(const Mapping *m, bool keep_new);
 extern char *projection_transition_keys(const Mapping *m, TransitionKeys which);
 
 /* Sync: parameter $1 is a jsonb[] of keys. */
-extern char *projection_lock_source(const Mapping *m);
 extern char *projection_find_source(const Mapping *m);
-extern char *projection_lock_target(const Mapping *m);
+extern char *projection_lock_source(const Mapping *m);
+extern char *projection_find_target(const Mapping *m, TargetLock lock);
 extern List *projection_upsert_keys(const Mapping *m);
 extern List *projection_delete_keys(const Mapping *m, bool unprojected_only);
 

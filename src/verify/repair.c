@@ -28,7 +28,7 @@ migrate_repair(PG_FUNCTION_ARGS)
 {
 	Migration  *g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	List	   *mappings = mapping_list(g->id, migration_is_switched(g));
-	SyncResult	result = {0, 0};
+	SyncResult	result = {0};
 	int64		marked = 0;
 	ListCell   *lc;
 

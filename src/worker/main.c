@@ -124,7 +124,8 @@ static Turn
 turn_drain(const Job *job, const Migration *g)
 {
 	ListCell   *lc;
-	SyncResult	result = {0, 0};
+	static int	limit = SYNC_BATCH_KEYS;
+	SyncResult	result = {0};
 	bool		any = false;
 	char	   *key;
 	char	   *message;
@@ -137,11 +138,16 @@ turn_drain(const Job *job, const Migration *g)
 		int64		upto = dirty_key_last(m->id);
 
 		/* past keys that cannot be settled, to the first that can */
-		while (result.settled == 0 && sync_batch(g, m, &after, upto, &result))
+		while (result.settled == 0 && sync_batch(g, m, &after, upto, limit, &result))
 			any = true;
 	}
+
+	/* smaller batches where the application is in the way of whole ones */
+	limit = result.settled > 0 ? Min(SYNC_BATCH_KEYS, limit * 2) : Max(1, limit / 2);
 	if (result.settled > 0)
 		return TURN_AGAIN;
+	if (result.busy > 0)
+		return TURN_YIELD;
 	if (any && result.failed == 0)
 		return TURN_AGAIN;		/* "every key" was expanded */
 	if (result.failed > 0 && dirty_key_first_error(g->id, &key, &message))

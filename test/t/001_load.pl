@@ -19,7 +19,7 @@ $node->start;
 local $ENV{PGHOST} = $node->host;
 local $ENV{PGPORT} = $node->port;
 local $ENV{PGDATABASE} = 'postgres';
-my $output = `test/stress/run '@{[ $node->logfile ]}' 2>&1`;
+my $output = `test/load/run '@{[ $node->logfile ]}' 2>&1`;
 diag($output) if $? != 0;
 is($?, 0, 'the stress run ends well');
 like($output, qr/^stress: ok$/m, 'both sides are equal and no error came from a dual write');

@@ -1,0 +1,59 @@
+-- The public surface: names, arguments and results that scripts outside rely on.
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS migrate_ext;
+SELECT plan(62);
+
+CREATE TEMP TABLE surface (name text, args text, result text);
+INSERT INTO surface VALUES
+	('migrate_create', 'migration text, description text DEFAULT NULL::text', 'bigint'),
+	('migrate_map', 'migration text, source regclass, target regclass, columns jsonb DEFAULT NULL::jsonb, key text[] DEFAULT NULL::text[], filter text DEFAULT NULL::text, dedupe_by text DEFAULT NULL::text, reverse jsonb DEFAULT NULL::jsonb, capture text DEFAULT ''trigger''::text, on_error text DEFAULT ''defer''::text', 'bigint'),
+	('migrate_unmap', 'migration text, mapping bigint', 'void'),
+	('migrate_set', 'migration text, setting text, value text', 'text'),
+	('migrate_drop', 'migration text', 'void'),
+	('migrate_assess', 'migration text', 'TABLE(severity text, subject text, finding text, advice text)'),
+	('migrate_start', 'migration text', 'text'),
+	('migrate_backfill', 'migration text, workers integer DEFAULT NULL::integer, batch_size integer DEFAULT NULL::integer, run_for interval DEFAULT NULL::interval', 'bigint'),
+	('migrate_sync', 'migration text', 'bigint'),
+	('migrate_pause', 'migration text', 'void'),
+	('migrate_resume', 'migration text', 'void'),
+	('migrate_table_checksum', 'relation regclass, columns text[] DEFAULT NULL::text[], filter text DEFAULT NULL::text', 'TABLE(rows bigint, checksum text)'),
+	('migrate_verify', 'migration text, method text DEFAULT ''scan''::text, sample_rows bigint DEFAULT NULL::bigint', 'TABLE(mapping bigint, source_rows bigint, target_rows bigint, filtered bigint, rejected bigint, deduplicated bigint, pending bigint, missing bigint, extra bigint, different bigint, checksum_match boolean, snapshot_lsn pg_lsn, elapsed interval)'),
+	('migrate_divergence', 'migration text', 'TABLE(mapping bigint, kind text, key jsonb, columns text[], source_row jsonb, target_row jsonb, found_at timestamp with time zone)'),
+	('migrate_repair', 'migration text', 'bigint'),
+	('migrate_ledger', 'migration text', 'TABLE(mapping bigint, line text, rows bigint, explained boolean)'),
+	('migrate_gate', 'migration text, to_phase text DEFAULT NULL::text', 'TABLE(to_phase text, criterion text, threshold text, measured text, passed boolean)'),
+	('migrate_cutover', 'migration text, method text DEFAULT ''swap''::text, force boolean DEFAULT false, reason text DEFAULT NULL::text', 'text'),
+	('migrate_rollback', 'migration text, reason text DEFAULT NULL::text', 'text'),
+	('migrate_report', 'migration text, format text DEFAULT ''markdown''::text', 'text');
+
+SELECT is(pg_get_function_arguments(p.oid), s.args, s.name || ': arguments')
+	FROM surface s LEFT JOIN pg_proc p ON p.proname = s.name ORDER BY s.name;
+SELECT is(pg_get_function_result(p.oid), s.result, s.name || ': result')
+	FROM surface s LEFT JOIN pg_proc p ON p.proname = s.name ORDER BY s.name;
+SELECT is(pg_get_function_arguments(oid), 'migration text DEFAULT NULL::text', proname || ': arguments')
+	FROM pg_proc WHERE proname IN ('migrate_status', 'migrate_progress') ORDER BY proname;
+SELECT is(prokind::text || ' ' || pg_get_function_arguments(oid), a, proname || ': a procedure')
+	FROM pg_proc JOIN (VALUES ('migrate_wait', 'p IN migration text, IN timeout interval DEFAULT NULL::interval'),
+		('migrate_run', 'p IN migration text')) v(n, a) ON n = proname ORDER BY proname;
+SELECT is(prokind::text || ' ' || proparallel::text || ' ' || provolatile::text || ' ' || pg_get_function_arguments(oid) || ' ' || pg_get_function_result(oid),
+	'a s i VARIADIC "any" text', 'migrate_checksum: a parallel safe, immutable aggregate') FROM pg_proc WHERE proname = 'migrate_checksum';
+
+-- state tables: keys, and no type that pg_upgrade refuses
+SELECT has_pk('migrate_ext', t, t || ' has a primary key') FROM unnest(ARRAY['migration', 'mapping', 'mapping_column', 'job',
+	'job_range', 'dirty_key', 'rejected_row', 'verification', 'divergence', 'custom_check', 'gate_result', 'key_map',
+	'stashed_object', 'event']) t;
+SELECT is_empty($$ SELECT a.attrelid::regclass, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+	WHERE c.relnamespace = 'migrate_ext'::regnamespace AND c.relkind = 'r' AND a.atttypid IN ('regproc'::regtype,
+	'regprocedure'::regtype, 'regoper'::regtype, 'regoperator'::regtype, 'regconfig'::regtype, 'regdictionary'::regtype,
+	'regnamespace'::regtype, 'regcollation'::regtype) $$, 'no column of a type that pg_upgrade refuses');
+SELECT set_eq($$ SELECT unnest(extconfig)::regclass::text FROM pg_extension WHERE extname = 'migrate_ext' $$,
+	ARRAY['migrate_ext.migration', 'migrate_ext.migration_migration_id_seq', 'migrate_ext.mapping', 'migrate_ext.mapping_mapping_id_seq',
+		'migrate_ext.mapping_column', 'migrate_ext.dirty_key', 'migrate_ext.dirty_key_dirty_key_id_seq', 'migrate_ext.rejected_row',
+		'migrate_ext.rejected_row_rejected_row_id_seq', 'migrate_ext.custom_check', 'migrate_ext.custom_check_custom_check_id_seq',
+		'migrate_ext.key_map', 'migrate_ext.stashed_object', 'migrate_ext.stashed_object_stashed_object_id_seq', 'migrate_ext.event',
+		'migrate_ext.event_event_id_seq'], 'what defines a migration is dumped');
+SELECT set_eq($$ SELECT relname::text FROM pg_class WHERE relnamespace = 'migrate_ext'::regnamespace AND relkind = 'v' $$,
+	ARRAY['mappings', 'verifications', 'divergences', 'ledger', 'progress', 'status', 'gates', 'history'], 'the views');
+SELECT * FROM finish();
+ROLLBACK;
