@@ -128,11 +128,22 @@ job_start(int64 id)
 				  SPI_ARGS(spi_int8(id))) == 1;
 }
 
-/* Moves a job to its next step; false if another worker was first. */
+/* Is the job still to be worked on?  (Nobody has cancelled or ended it.) */
+bool
+job_is_active(int64 id)
+{
+	Job		   *job = job_get(id);
+
+	return job != NULL &&
+		(strcmp(job->status, "requested") == 0 || strcmp(job->status, "running") == 0);
+}
+
+/* Moves an active job to its next step; false if that was done, or it was ended. */
 bool
 job_advance(int64 id, const char *from_step, const char *to_step)
 {
-	return change("UPDATE migrate_ext.job SET step = $3 WHERE job_id = $1 AND step = $2",
+	return change("UPDATE migrate_ext.job SET step = $3 WHERE job_id = $1 AND step = $2 "
+				  "AND status IN ('requested', 'running')",
 				  SPI_ARGS(spi_int8(id), spi_text(from_step), spi_text(to_step))) == 1;
 }
 

@@ -29,6 +29,7 @@ extern Job *job_find_open(int64 migration_id, const char *kind);
 extern Job *job_find_last(int64 migration_id, const char *kind);
 extern void job_request_again(int64 id, int workers, int batch_rows, Interval *run_for);
 extern bool job_start(int64 id);
+extern bool job_is_active(int64 id);
 extern bool job_advance(int64 id, const char *from_step, const char *to_step);
 extern void job_finish(int64 id, const char *status);
 extern void job_fail(int64 id, const char *sqlstate, const char *message, const char *context);

@@ -31,6 +31,7 @@
 #include "base/spi.h"
 #include "base/subxact.h"
 #include "capture/dual_write.h"
+#include "catalog/dirty_key.h"
 #include "catalog/job_range.h"
 #include "catalog/mapping.h"
 #include "copy/backfill.h"
@@ -40,9 +41,6 @@
 #define RANGES_PER_LEAF 64
 #define MIN_RANGE_BLOCKS 64
 
-/* A clash on another unique index may be with a row whose source row is gone. */
-#define MAX_DATA_RETRIES 3
-
 /* What a batch needs; filled step by step. */
 typedef struct Batch
 {
@@ -51,6 +49,7 @@ typedef struct Batch
 	JobRange	range;
 	int64		end_block;		/* exclusive */
 	int64		rows;			/* result: inserted */
+	ErrorData  *error;			/* why it failed */
 } Batch;
 
 /* The distinct sources of a migration. */
@@ -191,26 +190,64 @@ batch_limits(const Job *job, const Migration *g, Oid relation, int *low, int *hi
 	*high = Max(*low, (int) (high_rows / density));
 }
 
+/* Runs a statement of the projection over the batch's blocks. */
+static uint64
+run_over_batch(const Batch *b, const char *sql)
+{
+	ItemPointerData bounds[2];
+
+	ItemPointerSet(&bounds[0], b->range.next_block, 0);
+	ItemPointerSet(&bounds[1], b->end_block, 0);
+	return spi_run(sql, SPI_ARGS(spi_datum(TIDOID, PointerGetDatum(&bounds[0]), false),
+								 spi_datum(TIDOID, PointerGetDatum(&bounds[1]), false)));
+}
+
 /* Work for subxact_try: the inserts of a batch. */
 static void
 work_copy(void *arg)
 {
 	Batch	   *b = arg;
-	ItemPointerData bounds[2];
 	ListCell   *lc;
 	SpiScope	scope;
 
-	ItemPointerSet(&bounds[0], b->range.next_block, 0);
-	ItemPointerSet(&bounds[1], b->end_block, 0);
 	b->rows = 0;
 	foreach(lc, b->mappings)
 	{
 		Mapping    *m = lfirst(lc);
 
 		spi_open_owner(&scope, m->owner, m->time_zone);
-		b->rows += spi_run(projection_copy(m, b->range.relation),
-						   SPI_ARGS(spi_datum(TIDOID, PointerGetDatum(&bounds[0]), false),
-									spi_datum(TIDOID, PointerGetDatum(&bounds[1]), false)));
+		b->rows += run_over_batch(b, projection_copy(m, b->range.relation));
+		spi_close(&scope);
+	}
+}
+
+/*
+ * Work for subxact_try: leaves the rows of a batch to the drain.  Their values
+ * clash on another unique index, typically with a target row that is old
+ * because its dual write was deferred; a sync can settle both together.
+ */
+static void
+work_leave_to_sync(void *arg)
+{
+	Batch	   *b = arg;
+	DirtyKeyError why = {error_sqlstate(b->error), b->error->message};
+	ListCell   *lc;
+	SpiScope	scope;
+
+	b->rows = 0;
+	foreach(lc, b->mappings)
+	{
+		Mapping    *m = lfirst(lc);
+		uint64		n;
+		Datum	   *keys;
+
+		spi_open_owner(&scope, m->owner, m->time_zone);
+		n = run_over_batch(b, projection_range_keys(m, b->range.relation));
+		keys = palloc(sizeof(Datum) * Max(n, 1));
+		for (uint64 i = 0; i < n; i++)
+			keys[i] = spi_get_datum(i, 1);
+		(void) dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT),
+							 "error", &why);
 		spi_close(&scope);
 	}
 }
@@ -235,6 +272,13 @@ copy_rows(Batch *b)
 	return error;
 }
 
+/* A clash on a unique index other than the key's? */
+static bool
+is_clash(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION;
+}
+
 /* The batch size after one that took a time: towards the target time. */
 static int
 next_size(const Migration *g, int blocks, double elapsed_ms, int low, int high)
@@ -249,12 +293,12 @@ next_size(const Migration *g, int blocks, double elapsed_ms, int low, int high)
 /*
  * Copies one batch in the current transaction, which the caller commits.  A
  * batch that meets the application (lock_timeout, deadlock, serialization) is
- * rolled back and halved.
+ * rolled back and halved; so is one whose values clash, until a single block
+ * is left, whose keys become dirty.
  */
 BatchOutcome
 backfill_batch(const Job *job, const Migration *g, ErrorData **error)
 {
-	static int	data_retries = 0;
 	Batch		b = {g, NIL};
 	int			low;
 	int			high;
@@ -267,6 +311,10 @@ backfill_batch(const Job *job, const Migration *g, ErrorData **error)
 		return BATCH_NONE;
 	if (!range_is_valid(&b.range))
 		return BATCH_COPIED;
+
+	/* a rollback that held the lock we waited for has cancelled the job */
+	if (!job_is_active(job->id))
+		return BATCH_NONE;
 	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
 	{
 		if (((Mapping *) lfirst(lc))->source == b.range.source)
@@ -281,20 +329,27 @@ backfill_batch(const Job *job, const Migration *g, ErrorData **error)
 	INSTR_TIME_SET_CURRENT(now);
 	INSTR_TIME_SUBTRACT(now, start);
 
+	b.error = *error;
+	if (*error != NULL && is_clash(*error) && blocks == 1)
+	{
+		*error = subxact_try(work_leave_to_sync, &b);
+		if (*error == NULL)
+			ereport(DEBUG1,
+					(errmsg("rows of block %lld of %s are left to the sync: %s",
+							(long long) b.range.next_block, name_relation(b.range.relation),
+							b.error->message)));
+	}
 	if (*error == NULL)
 	{
-		data_retries = 0;
 		job_range_checkpoint(&b.range, b.end_block, b.rows,
 							 next_size(g, blocks, INSTR_TIME_GET_MILLISEC(now), low, high));
 		return BATCH_COPIED;
 	}
-	if (error_is_transient(*error) ||
-		((*error)->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && data_retries++ < MAX_DATA_RETRIES))
+	if (error_is_transient(*error) || is_clash(*error))
 	{
 		job_range_note_retry(&b.range, Max(1, blocks / 2));
 		return BATCH_YIELDED;
 	}
-	data_retries = 0;
 	(*error)->context = psprintf("copying blocks %lld to %lld of %s",
 								 (long long) b.range.next_block, (long long) b.end_block - 1,
 								 name_relation(b.range.relation));

@@ -37,17 +37,18 @@
 static TimestampTz locked_at = 0;
 
 /*
- * Locks sources and targets in ACCESS EXCLUSIVE mode, which removing a trigger
- * takes anyway: from here until the end of the transaction nobody reads or
- * writes them.
+ * Locks the relations that carry triggers of ours in ACCESS EXCLUSIVE mode,
+ * which removing a trigger takes anyway; with both_sides all sources and
+ * targets: from here until the end of the transaction nobody reads or writes
+ * them.
  */
 void
-cutover_lock_both_sides(const Migration *g)
+cutover_lock(const Migration *g, bool both_sides)
 {
 	List	   *relids = trigger_relations(g->id);
 	ListCell   *lc;
 
-	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	foreach(lc, both_sides ? mapping_list(g->id, MAPPING_FORWARD) : NIL)
 	{
 		Mapping    *m = lfirst(lc);
 
@@ -230,7 +231,7 @@ migrate_cutover(PG_FUNCTION_ARGS)
 				 errhint("Not even force cuts over to a target that has not got all rows.")));
 	wait_for_old_snapshots(g);
 
-	cutover_lock_both_sides(g);
+	cutover_lock(g, true);
 	left = cutover_drain(g, MAPPING_FORWARD);
 	if (left > 0)
 		ereport(ERROR,

@@ -46,7 +46,8 @@ MIGRATE_FUNCTION(migrate_rollback);
  *
  * Before a cutover the source was never touched: the triggers go, the target
  * keeps its rows.  After it, all writes made since are on the old side, too.
- * Locks both sides in ACCESS EXCLUSIVE mode for that moment.
+ * Locks the tables with triggers, and after a cutover both sides, in ACCESS
+ * EXCLUSIVE mode for that moment.
  */
 Datum
 migrate_rollback(PG_FUNCTION_ARGS)
@@ -63,7 +64,7 @@ migrate_rollback(PG_FUNCTION_ARGS)
 	phase_require(g, "migrate_rollback",
 				  PHASES("planned", "dual_write", "backfill", "shadow", "soak"));
 	job_cancel_all(g->id);
-	cutover_lock_both_sides(g);
+	cutover_lock(g, migration_is_switched(g));
 	if (migration_is_switched(g))
 	{
 		left = settle_writes_back(g, reason);

@@ -196,6 +196,16 @@ projection_copy(const Mapping *m, Oid leaf)
 					quote_relation(leaf), ref_and_condition(m->filter), ref_key_columns(m));
 }
 
+/* Copy: the keys of the rows in a range, one jsonb a row. */
+char *
+projection_range_keys(const Mapping *m, Oid leaf)
+{
+	return psprintf("SELECT %s FROM ONLY %s AS " SOURCE_ALIAS
+					" WHERE " SOURCE_ALIAS ".ctid >= $1 AND " SOURCE_ALIAS ".ctid < $2%s",
+					ref_key_json(m, KEY_OF_SOURCE, NULL), quote_relation(leaf),
+					ref_and_condition(m->filter));
+}
+
 /* Dual write: upserts the projection of the new rows. */
 List *
 projection_upsert_new(const Mapping *m)

@@ -194,10 +194,9 @@ pass_barrier(int64 job_id)
 {
 	Job		   *job = job_get(job_id);
 
-	if (job == NULL)
-		return;
-	mapping_set_complete(job->migration_id, MAPPING_FORWARD, true);
-	(void) job_advance(job_id, "barrier", "drain");
+	/* a rollback may have cancelled the job, and another copy may have begun */
+	if (job != NULL && job_advance(job_id, "barrier", "drain"))
+		mapping_set_complete(job->migration_id, MAPPING_FORWARD, true);
 }
 
 /* Waits for the writers of the sources; lock_timeout must not end that wait. */
