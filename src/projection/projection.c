@@ -268,7 +268,7 @@ source_of_keys(const Mapping *m, const char *condition)
 char *
 projection_find_source(const Mapping *m)
 {
-	return psprintf("SELECT migrate_n FROM %s", source_of_keys(m, NULL));
+	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s", source_of_keys(m, NULL));
 }
 
 /*
@@ -279,7 +279,7 @@ projection_find_source(const Mapping *m)
 char *
 projection_lock_source(const Mapping *m)
 {
-	return psprintf("SELECT migrate_n FROM %s FOR NO KEY UPDATE OF " SOURCE_ALIAS " SKIP LOCKED",
+	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s FOR NO KEY UPDATE OF " SOURCE_ALIAS " SKIP LOCKED",
 					source_of_keys(m, NULL));
 }
 
@@ -287,7 +287,7 @@ projection_lock_source(const Mapping *m)
 char *
 projection_find_target(const Mapping *m, TargetLock lock)
 {
-	return psprintf("SELECT migrate_n FROM %s AS " TARGET_ALIAS ", %s WHERE %s%s%s",
+	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s AS " TARGET_ALIAS ", %s WHERE %s%s%s",
 					quote_relation(m->target), ref_key_set(m),
 					ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS),
 					ref_and_condition(m->scope),

@@ -53,6 +53,9 @@
 /* Milliseconds to stand aside after giving way to the application. */
 #define YIELD_MS 20
 
+/* How often a worker begins again after it gave way outside of a batch. */
+#define MAX_RESTARTS 100
+
 /* What a turn of the loop asks for. */
 typedef enum Turn
 {
@@ -308,11 +311,16 @@ record_failure(int64 job_id, const ErrorData *error)
 	CommitTransactionCommand();
 }
 
-/* Does the job; an error is recorded, and ends the worker. */
-static void
+/*
+ * Does the job; true if it only gave way, to a DROP EXTENSION or a rollback
+ * that locks the state tables, and shall begin again.  Any other error is
+ * recorded, and ends the worker.
+ */
+static bool
 work_or_record(int64 job_id)
 {
 	MemoryContext context = CurrentMemoryContext;
+	volatile bool again = false;
 
 	PG_TRY();
 	{
@@ -328,16 +336,19 @@ work_or_record(int64 job_id)
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		EmitErrorReport();
+		if (!error_is_transient(error))
+			EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
 		RESUME_INTERRUPTS();
 
 		/* a cancelled job is only interrupted: it can be resumed at once */
-		if (!error_must_propagate(error))
+		again = error_is_transient(error);
+		if (!again && !error_must_propagate(error))
 			record_failure(job_id, error);
 	}
 	PG_END_TRY();
+	return again;
 }
 
 PGDLLEXPORT void migrate_worker_main(Datum arg);
@@ -364,5 +375,9 @@ migrate_worker_main(Datum arg)
 	launch_hold_job(args.job_id);
 	CommitTransactionCommand();
 	wait_for_launcher(args.launcher);
-	work_or_record(args.job_id);
+
+	/* from here on nothing waits for long, also not for the state tables */
+	SetConfigOption("lock_timeout", "100", PGC_USERSET, PGC_S_SESSION);
+	for (int i = 0; i < MAX_RESTARTS && work_or_record(args.job_id); i++)
+		nap(POLL_MS);
 }
