@@ -30,13 +30,6 @@ quote_relation(Oid relid)
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
 }
 
-/* A column's quoted name. */
-char *
-quote_column(Oid relid, AttrNumber attnum)
-{
-	return (char *) quote_identifier(get_attname(relid, attnum, false));
-}
-
 /* A type's qualified name with its modifier, fit for a cast. */
 char *
 quote_type(Oid typid, int32 typmod)

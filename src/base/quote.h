@@ -6,10 +6,8 @@
 #define MIGRATE_QUOTE_H
 
 #include "postgres.h"
-#include "access/attnum.h"
 
 extern char *quote_relation(Oid relid);
-extern char *quote_column(Oid relid, AttrNumber attnum);
 extern char *quote_type(Oid typid, int32 typmod);
 extern char *name_relation(Oid relid);
 extern const char *quote_extension_schema(void);

@@ -19,16 +19,22 @@
 /* More arguments than this do not fit into a function call: use a row. */
 #define MAX_CHECKSUM_ARGS 90
 
+/* The call of the aggregate for a list of n values. */
+char *
+projection_checksum_call(const char *values, int n)
+{
+	return psprintf(n > MAX_CHECKSUM_ARGS ? "%s.migrate_checksum(ROW(%s))" : "%s.migrate_checksum(%s)",
+					quote_extension_schema(), values);
+}
+
 /* count and checksum of a list of values over some rows */
 static char *
 checksum_select(const Mapping *m, const char *values, const char *from, const char *filter)
 {
 	const char *f = filter ? psprintf(" FILTER (WHERE %s)", filter) : "";
-	const char *args = list_length(m->columns) > MAX_CHECKSUM_ARGS ?
-		psprintf("ROW(%s)", values) : values;
 
-	return psprintf("SELECT count(*), count(*)%s, %s.migrate_checksum(%s)%s FROM %s",
-					f, quote_extension_schema(), args, f, from);
+	return psprintf("SELECT count(*), count(*)%s, %s%s FROM %s", f,
+					projection_checksum_call(values, list_length(m->columns)), f, from);
 }
 
 /* The expressions, cast to the target columns' types and typmods. */

@@ -49,6 +49,7 @@ extern List *projection_upsert_keys(const Mapping *m);
 extern List *projection_delete_keys(const Mapping *m, bool unprojected_only);
 
 /* Verify: no parameters. */
+extern char *projection_checksum_call(const char *values, int n);
 extern char *projection_source_checksum(const Mapping *m);
 extern char *projection_target_checksum(const Mapping *m);
 extern char *projection_compare(const Mapping *m, bool values);

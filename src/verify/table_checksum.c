@@ -18,9 +18,7 @@
 #include "base/quote.h"
 #include "base/spi.h"
 #include "projection/expression.h"
-
-/* More arguments than this do not fit into a function call: use a row. */
-#define MAX_ARGS 90
+#include "projection/projection.h"
 
 static int
 compare_names(const ListCell *a, const ListCell *b)
@@ -111,10 +109,9 @@ migrate_table_checksum(PG_FUNCTION_ARGS)
 						 quote_identifier(lfirst(lc)));
 
 	spi_open_owner(&scope, GetUserId(), NULL);
-	spi_read(psprintf(list_length(names) > MAX_ARGS ?
-					  "SELECT count(*), %s.migrate_checksum(ROW(%s)) FROM %s AS " SOURCE_ALIAS "%s" :
-					  "SELECT count(*), %s.migrate_checksum(%s) FROM %s AS " SOURCE_ALIAS "%s",
-					  quote_extension_schema(), args.data, quote_relation(relid), filter), SPI_NO_ARGS);
+	spi_read(psprintf("SELECT count(*), %s FROM %s AS " SOURCE_ALIAS "%s",
+					  projection_checksum_call(args.data, list_length(names)),
+					  quote_relation(relid), filter), SPI_NO_ARGS);
 	values[0] = Int64GetDatum(spi_get_int8(0, 1));
 	values[1] = spi_get_copy(&scope, 0, 2);
 	spi_close(&scope);
