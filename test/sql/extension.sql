@@ -50,7 +50,9 @@ DROP TABLE ext_source, ext_target;
 
 -- a squatted schema is an error, another schema for the functions is not
 CREATE SCHEMA migrate_ext;
+\set VERBOSITY terse
 CREATE EXTENSION migrate_ext;
+\set VERBOSITY default
 DROP SCHEMA migrate_ext;
 CREATE SCHEMA elsewhere;
 CREATE EXTENSION migrate_ext SCHEMA elsewhere;
