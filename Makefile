@@ -84,7 +84,7 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 # test/t/NAME.pl.  test/lint compares the lists with the files.
 REGRESS   = extension checksum bad_input dual_write backfill lifecycle
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
-	start_in_flight cutover_in_flight deadlock key_swap
+	start_in_flight cutover_in_flight deadlock key_swap nested_write
 PGTAP     = contract
 TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile
 

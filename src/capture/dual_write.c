@@ -144,18 +144,6 @@ build(CaptureSet *set, CapturePlans *p, List *(*make) (const Mapping *m), const 
 	MemoryContextSwitchTo(old);
 }
 
-static List *
-make_delete_old(const Mapping *m)
-{
-	return projection_delete_old(m, false);
-}
-
-static List *
-make_delete_gone(const Mapping *m)
-{
-	return projection_delete_old(m, true);
-}
-
 /* Reads the keys of a statement as the owner, adds them as dirty keys. */
 static void
 record_keys(Capture *c, const Mapping *m, TransitionKeys which, const char *reason,
@@ -203,25 +191,21 @@ touched_keys(const Capture *c)
  *
  * While the copy is under way its keys also become dirty: a batch that is not
  * committed yet may bring the row back, and only a look after the barrier can
- * tell.  Where another source row may have the same key, only a sync, which
- * looks at the source under locks, can tell whether the target row must go.
+ * tell.
  */
 static void
 apply_removals(Capture *c, CaptureMapping *cm)
 {
 	Mapping    *m = cm->mapping;
-	CapturePlans *p = c->event == 'u' ? &cm->delete_gone : &cm->delete_old;
 	Identity	identity;
 
 	if (c->event == 'i')
 		return;
-	if (!cm->unique_source || (!m->complete && !m->reverse))
+	if (!m->complete && !m->reverse)
 		record_keys(c, m, c->event == 'd' ? KEYS_OLD : KEYS_GONE, "delete", NULL);
-	if (!cm->unique_source)
-		return;
 	identity_become_owner(&identity, m->owner, m->time_zone);
-	build(c->set, p, c->event == 'u' ? make_delete_gone : make_delete_old, m);
-	run_statements(c->set, p, c->rows);
+	build(c->set, &cm->removal, projection_delete_old, m);
+	run_statements(c->set, &cm->removal, c->rows);
 	identity_restore(&identity);
 }
 
@@ -240,16 +224,10 @@ apply_upserts(Capture *c, CaptureMapping *cm)
 	identity_restore(&identity);
 }
 
-static bool
-is_queue(const Mapping *m)
-{
-	return strcmp(m->capture, "queue") == 0;
-}
-
 /*
  * Applies the statement to the targets of some mappings: removals in reverse
  * order and then upserts in order, so that a child goes before its parent and
- * comes after it.  'queue' mappings only get dirty keys.
+ * comes after it.  Where only a sync can tell, keys become dirty.
  */
 static void
 apply(Capture *c, List *mappings)
@@ -258,7 +236,7 @@ apply(Capture *c, List *mappings)
 	{
 		CaptureMapping *cm = list_nth(mappings, i);
 
-		if (is_queue(cm->mapping))
+		if (cm->queue)
 			record_keys(c, cm->mapping, touched_keys(c), "queue", NULL);
 		else
 			apply_removals(c, cm);
@@ -267,7 +245,7 @@ apply(Capture *c, List *mappings)
 	{
 		CaptureMapping *cm = list_nth(mappings, i);
 
-		if (!is_queue(cm->mapping))
+		if (!cm->queue)
 			apply_upserts(c, cm);
 	}
 }

@@ -74,8 +74,7 @@ free_set(CaptureSet *set)
 	{
 		CaptureMapping *c = lfirst(lc);
 
-		free_plans(&c->delete_old);
-		free_plans(&c->delete_gone);
+		free_plans(&c->removal);
 		free_plans(&c->upsert);
 	}
 	MemoryContextDelete(set->context);
@@ -120,7 +119,12 @@ build_set(const CaptureKey *key)
 			continue;
 		c = palloc0(sizeof(CaptureMapping));
 		c->mapping = m;
-		c->unique_source = projection_source_is_unique(m);
+
+		/*
+		 * Where another source row may have the same key, only a sync, which
+		 * looks at all of them under locks, can tell what the target row is.
+		 */
+		c->queue = strcmp(m->capture, "queue") == 0 || !projection_source_is_unique(m);
 		set->mappings = lappend(set->mappings, c);
 		set->relations = list_append_unique_oid(set->relations, m->source);
 		set->relations = list_append_unique_oid(set->relations, m->target);

@@ -21,9 +21,8 @@ typedef struct CapturePlans
 typedef struct CaptureMapping
 {
 	Mapping    *mapping;
-	bool		unique_source;	/* a removed source row was the last of its key */
-	CapturePlans delete_old;	/* DELETE */
-	CapturePlans delete_gone;	/* UPDATE */
+	bool		queue;			/* only dirty keys are recorded */
+	CapturePlans removal;
 	CapturePlans upsert;
 } CaptureMapping;
 

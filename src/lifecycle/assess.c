@@ -134,7 +134,7 @@ assess_columns(List **findings, const Mapping *m)
 		add(findings, "warning", name_relation(m->source),
 			psprintf("no unique index on the source shows that only one row has each key of %s",
 					 name_relation(m->target)),
-			"Removed rows are then left to migrate_sync. Make sure that the keys are unique, or create the index.");
+			"Its writes are then only queued for migrate_sync. Make sure that the keys are unique, or create the index.");
 	foreach(lc, m->key)
 	{
 		char	   *copied = projection_copied_column(m, lfirst(lc));

@@ -206,28 +206,38 @@ projection_range_keys(const Mapping *m, Oid leaf)
 					ref_and_condition(m->filter));
 }
 
-/* Dual write: upserts the projection of the new rows. */
+/*
+ * Dual write: upserts the projection of the source rows that have the keys of
+ * the new rows.
+ *
+ * Of the source rows as they are now, not of their images in the transition
+ * table: a trigger of the application that fires before ours, or a function
+ * the statement calls, may have changed them again, and the nested statement's
+ * dual write was before this one.  They are locked by this transaction.
+ */
 List *
 projection_upsert_new(const Mapping *m)
 {
-	return upsert_rows(m, psprintf("%s%s", ref_transition_rows(m, NEW_TABLE),
-								   ref_where_condition(m->filter)));
+	return upsert_rows(m, psprintf("%s, %s WHERE %s%s", ref_source_rows(m),
+								   ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS),
+								   ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL),
+								   ref_and_condition(m->filter)));
 }
 
 /*
- * Dual write: removes the target rows of the old rows' keys; with keep_new
- * (an UPDATE) only of keys that no new row has.
+ * Dual write: removes the target rows of the old rows' keys that no source row
+ * has now: not those that a new row of the statement has, nor those that
+ * another part of the command, or a nested statement, has brought back.
  */
 List *
-projection_delete_old(const Mapping *m, bool keep_new)
+projection_delete_old(const Mapping *m)
 {
-	char	   *condition = ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS);
-
-	if (keep_new)
-		condition = psprintf("%s AND NOT EXISTS (SELECT FROM %s WHERE %s)", condition,
-							 ref_transition_key_set(m, NEW_TABLE, "migrate_n"),
-							 ref_keys_equal(m, KEY_OF_SET, "migrate_n", KEY_OF_SET, KEYS_ALIAS));
-	return one_or_none(remove_rows(m, ref_transition_key_set(m, OLD_TABLE, KEYS_ALIAS), condition));
+	return one_or_none(remove_rows(m, ref_transition_key_set(m, OLD_TABLE, KEYS_ALIAS),
+								   psprintf("%s AND NOT EXISTS (SELECT FROM %s WHERE %s%s)",
+											ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS),
+											ref_source_rows(m),
+											ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL),
+											ref_and_condition(m->filter))));
 }
 
 /* Dual write: the keys a statement touched, one jsonb a row. */

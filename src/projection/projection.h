@@ -38,7 +38,7 @@ extern char *projection_range_keys(const Mapping *m, Oid leaf);
 
 /* Dual write: over the transition tables; lists of statements in order. */
 extern List *projection_upsert_new(const Mapping *m);
-extern List *projection_delete_old(const Mapping *m, bool keep_new);
+extern List *projection_delete_old(const Mapping *m);
 extern char *projection_transition_keys(const Mapping *m, TransitionKeys which);
 
 /* Sync: parameter $1 is a jsonb[] of keys. */

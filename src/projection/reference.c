@@ -117,6 +117,36 @@ ref_key(const Mapping *m, KeyForm form, const char *alias, int i)
 	return NULL;
 }
 
+/* Can values of the two types be compared as they are, by an index on either? */
+static bool
+comparable(Oid a, Oid b)
+{
+#define IS_INTEGER(t) ((t) == INT2OID || (t) == INT4OID || (t) == INT8OID)
+#define IS_TEXT(t) ((t) == TEXTOID || (t) == VARCHAROID)
+	return a == b || (IS_INTEGER(a) && IS_INTEGER(b)) || (IS_TEXT(a) && IS_TEXT(b));
+}
+
+/*
+ * How a comparison names key column i.  A source column that is copied is
+ * named without the cast to the target's type, behind which an index on it
+ * could not be used.
+ */
+static char *
+key_operand(const Mapping *m, KeyForm form, const char *alias, int i)
+{
+	const char *name = list_nth(m->key, i);
+	char	   *copied;
+
+	if (form != KEY_OF_SOURCE)
+		return ref_key(m, form, alias, i);
+	copied = projection_copied_column(m, name);
+	if (copied != NULL &&
+		comparable(get_atttype(m->source, get_attnum(m->source, copied)),
+				   get_atttype(m->target, ref_target_attnum(m, name))))
+		return psprintf(SOURCE_ALIAS ".%s", quote_identifier(copied));
+	return ref_key(m, form, alias, i);
+}
+
 /* left.k1 = right.k1 AND ... */
 char *
 ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
@@ -127,9 +157,9 @@ ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
 	initStringInfo(&buf);
 	for (int i = 0; i < list_length(m->key); i++)
 		appendStringInfo(&buf, "%s%s %s %s", i ? " AND " : "",
-						 ref_key(m, left, left_alias, i),
+						 key_operand(m, left, left_alias, i),
 						 ref_key_operator(m, list_nth(m->key, i)),
-						 ref_key(m, right, right_alias, i));
+						 key_operand(m, right, right_alias, i));
 	return buf.data;
 }
 

@@ -154,6 +154,7 @@ INSERT INTO dw_source VALUES (1, 'again', 1, now());
 SELECT dw_check();
 
 -- statement_timeout is the application's, and is not swallowed
+\set SHOW_CONTEXT never
 CREATE FUNCTION dw_slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(10); RETURN NEW; END $$;
 CREATE TRIGGER dw_slow BEFORE UPDATE ON dw_target FOR EACH ROW EXECUTE FUNCTION dw_slow();
 SET statement_timeout = '100ms';
