@@ -84,14 +84,16 @@ CREATE VIEW migrate_ext.status AS
 		(SELECT count(*) FROM migrate_ext.mapping m
 			WHERE m.migration_id = g.migration_id AND m.direction = 'forward') AS mappings,
 		p.pending_keys,
-		coalesce((SELECT CASE WHEN bool_and(v.clean AND v.started_at > g.changed_at) THEN 'clean'
-				WHEN bool_or(v.started_at <= g.changed_at) THEN 'out of date' ELSE 'divergent' END
-			FROM migrate_ext.verifications v WHERE v.migration = g.name AND v.newest), 'never') AS last_verification,
+		(SELECT CASE WHEN count(*) = 0 THEN 'never'
+				WHEN bool_or(v.started_at <= g.changed_at) THEN 'out of date'
+				WHEN bool_and(v.clean) THEN 'clean' ELSE 'not clean' END
+			FROM migrate_ext.verifications v WHERE v.migration = g.name AND v.newest) AS last_verification,
 		CASE g.phase
 			WHEN 'planned' THEN 'migrate_map, migrate_assess, then migrate_start'
 			WHEN 'dual_write' THEN 'migrate_backfill'
 			WHEN 'backfill' THEN CASE
 				WHEN p.state IN ('failed', 'interrupted', 'stopped') THEN 'migrate_backfill (it goes on where it stopped)'
+				WHEN p.state = 'no backfill' THEN 'migrate_backfill'
 				WHEN p.state = 'paused' THEN 'migrate_resume'
 				WHEN p.state = 'done' AND p.pending_keys > 0 THEN 'migrate_sync, then migrate_verify'
 				WHEN p.state = 'done' THEN 'migrate_verify'

@@ -10,7 +10,7 @@ SELECT migrate_map('lc', 'lc_users', 'lc_profiles', '{"user_id": "id", "bio": "b
 SELECT direction, source, target, key, filter, scope, clears FROM migrate_ext.mappings ORDER BY mapping;
 SELECT direction, target_column, expression FROM migrate_ext.mapping_column JOIN migrate_ext.mapping USING (mapping_id) ORDER BY mapping_id, ordinal;
 SELECT severity, subject, finding FROM migrate_assess('lc');
-SELECT migration, phase, state, mappings, next_step FROM migrate_status('lc');
+SELECT migration, phase, state, mappings, last_verification, next_step FROM migrate_status('lc');
 SELECT migrate_start('lc');
 SELECT severity FROM migrate_assess('lc') WHERE severity = 'blocker';
 
