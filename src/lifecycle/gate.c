@@ -165,7 +165,31 @@ next_phase(const Migration *g)
 		return "dual_write";
 	if (phase_is(g, "dual_write"))
 		return "backfill";
-	return phase_is(g, "backfill") ? "shadow" : "soak";
+	if (phase_is(g, "backfill"))
+		return "shadow";
+	return phase_is(g, "shadow") ? "soak" : "done";
+}
+
+/* Raises for a phase without a gate: no row would read like an open one. */
+static void
+check_phase(const char *to_phase)
+{
+	static const char *const phases[] = {"dual_write", "backfill", "shadow", "soak"};
+
+	for (int i = 0; i < lengthof(phases); i++)
+	{
+		if (strcmp(to_phase, phases[i]) == 0)
+			return;
+	}
+	if (strcmp(to_phase, "done") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the gate into phase \"done\" is not supported by this version"),
+				 errhint("In phase \"soak\" both sides stay equal until migrate_rollback.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("no gate leads into phase \"%s\"", to_phase),
+			 errhint("Gates lead into dual_write, backfill, shadow and soak.")));
 }
 
 MIGRATE_FUNCTION(migrate_gate);
@@ -187,6 +211,7 @@ migrate_gate(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	g = migration_get(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	to_phase = PG_ARGISNULL(1) ? next_phase(g) : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	check_phase(to_phase);
 	foreach(lc, gate_measure(g, to_phase))
 	{
 		GateResult *r = lfirst(lc);

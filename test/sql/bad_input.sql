@@ -134,6 +134,8 @@ CALL migrate_wait('bad');
 SELECT migrate_cutover('bad');
 SELECT migrate_cutover('bad', method => 'magic');
 SELECT migrate_report('bad', 'pdf');
+SELECT * FROM migrate_gate('bad', 'nonsense');
+SELECT * FROM migrate_gate('bad', 'done');
 SELECT * FROM migrate_verify('bad', method => 'range');
 SELECT migrate_backfill('bad', workers => 0);
 INSERT INTO bad_target (id) VALUES (99);
