@@ -18,6 +18,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\([^']*\)'.*/\1/p" migrate
 OBJS = \
 	src/migrate_ext.o \
 	src/base/identity.o \
+	src/base/plain_table.o \
 	src/base/quote.o \
 	src/base/setting.o \
 	src/base/spi.o \
@@ -36,11 +37,13 @@ OBJS = \
 	src/projection/comparison.o \
 	src/projection/expression.o \
 	src/projection/key.o \
+	src/projection/program.o \
 	src/projection/projection.o \
 	src/projection/reference.o \
 	src/projection/shape.o \
 	src/hash/checksum.o \
 	src/hash/encode.o \
+	src/capture/direct.o \
 	src/capture/dual_write.o \
 	src/capture/plan_cache.o \
 	src/capture/trigger.o \

@@ -61,4 +61,58 @@
 #define owns_relation(relid, role)	pg_class_ownercheck((relid), (role))
 #endif
 
+/* Which indexes an update must write to became finer in 16. */
+#if PG_VERSION_NUM >= 160000
+#define IndexUpdate					TU_UpdateIndexes
+#define INDEX_UPDATE_NEEDED(u)		((u) != TU_None)
+#define ExecInsertIndexTuples_compat(result, slot, estate, update, u) \
+	ExecInsertIndexTuples(result, slot, estate, update, false, NULL, NIL, (u) == TU_Summarizing)
+#define INDEX_UPDATE_ALL			TU_All
+#else
+#define IndexUpdate					bool
+#define INDEX_UPDATE_NEEDED(u)		(u)
+#define ExecInsertIndexTuples_compat(result, slot, estate, update, u) \
+	ExecInsertIndexTuples(result, slot, estate, update, false, NULL, NIL)
+#define INDEX_UPDATE_ALL			true
+#endif
+
+/* The columns an update sets moved from the range table to the permissions in 16. */
+#if PG_VERSION_NUM >= 180000
+#define INIT_RANGE_TABLE(estate, rte, columns) \
+	do { \
+		List	   *perminfos_ = NIL; \
+		addRTEPermissionInfo(&perminfos_, (rte))->updatedCols = (columns); \
+		ExecInitRangeTable((estate), list_make1(rte), perminfos_, bms_make_singleton(1)); \
+	} while (0)
+#elif PG_VERSION_NUM >= 160000
+#define INIT_RANGE_TABLE(estate, rte, columns) \
+	do { \
+		List	   *perminfos_ = NIL; \
+		addRTEPermissionInfo(&perminfos_, (rte))->updatedCols = (columns); \
+		ExecInitRangeTable((estate), list_make1(rte), perminfos_); \
+	} while (0)
+#else
+#define INIT_RANGE_TABLE(estate, rte, columns) \
+	do { \
+		(rte)->updatedCols = (columns); \
+		ExecInitRangeTable((estate), list_make1(rte)); \
+	} while (0)
+#endif
+
+/* Index scans are instrumented from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define index_beginscan_compat(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0)
+#else
+#define index_beginscan_compat(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), (nkeys), 0)
+#endif
+
+/* The number of this session's transaction, a part of its virtual one from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define MY_LXID						(MyProc->vxid.lxid)
+#else
+#define MY_LXID						(MyProc->lxid)
+#endif
+
 #endif							/* MIGRATE_COMPAT_H */

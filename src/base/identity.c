@@ -105,11 +105,26 @@ identity_become_owner(Identity *saved, Oid owner, const char *time_zone)
 	become(saved, owner, time_zone);
 }
 
+/*
+ * Becomes a role and leaves the settings as they are: where only code runs
+ * that does not look at them.
+ */
+void
+identity_become_role(Identity *saved, Oid role)
+{
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	saved->guc_level = 0;
+	SetUserIdAndSecContext(role, saved->sec_context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_NOFORCE_RLS);
+}
+
 /* Goes back to what the last identity_become_* left. */
 void
 identity_restore(const Identity *saved)
 {
-	AtEOXact_GUC(true, saved->guc_level);
+	if (saved->guc_level > 0)
+		AtEOXact_GUC(true, saved->guc_level);
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
 }
 

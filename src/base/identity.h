@@ -13,11 +13,12 @@ typedef struct Identity
 {
 	Oid			userid;			/* to return to */
 	int			sec_context;
-	int			guc_level;
+	int			guc_level;		/* 0 if no setting is pinned */
 } Identity;
 
 extern void identity_become_catalog(Identity *saved);
 extern void identity_become_owner(Identity *saved, Oid owner, const char *time_zone);
+extern void identity_become_role(Identity *saved, Oid role);
 extern void identity_restore(const Identity *saved);
 extern void identity_require_member(Oid owner, const char *migration);
 extern void identity_require_relation_owner(Oid relid);

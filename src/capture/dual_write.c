@@ -45,10 +45,25 @@
 /* One call of the trigger. */
 typedef struct Capture
 {
+	TriggerData *trigger;
 	CaptureSet *set;
 	char		event;			/* i, u, d, t */
 	int64		rows;			/* in the larger transition table */
+	bool		paired;			/* an update's tables have old and new rows in step */
+	bool		alone;			/* no other part of the command wrote the source before */
+	bool		current;		/* the rows in the tables are the source rows */
+	DirectRows	images;
 } Capture;
+
+/* The last command of this session's transaction that wrote a source. */
+typedef struct SourceWrite
+{
+	Oid			source;
+	LocalTransactionId lxid;
+	CommandId	cid;
+} SourceWrite;
+
+static List *source_writes = NIL;
 
 static ApplyFrame *apply_stack = NULL;
 
@@ -187,22 +202,24 @@ touched_keys(const Capture *c)
 }
 
 /*
- * First half of a mapping's work: what is no longer there.
- *
- * While the copy is under way its keys also become dirty: a batch that is not
- * committed yet may bring the row back, and only a look after the barrier can
- * tell.
+ * While the copy is under way, keys whose row is removed also become dirty: a
+ * batch that is not committed yet may bring the row back, and only a look
+ * after the barrier can tell.
  */
 static void
-apply_removals(Capture *c, CaptureMapping *cm)
+record_removals(Capture *c, const Mapping *m)
+{
+	if (!m->complete && !m->reverse)
+		record_keys(c, m, c->event == 'd' ? KEYS_OLD : KEYS_GONE, "delete", NULL);
+}
+
+/* First half of a mapping's work: what is no longer there. */
+static void
+remove_by_sql(Capture *c, CaptureMapping *cm)
 {
 	Mapping    *m = cm->mapping;
 	Identity	identity;
 
-	if (c->event == 'i')
-		return;
-	if (!m->complete && !m->reverse)
-		record_keys(c, m, c->event == 'd' ? KEYS_OLD : KEYS_GONE, "delete", NULL);
 	identity_become_owner(&identity, m->owner, m->time_zone);
 	build(c->set, &cm->removal, projection_delete_old, m);
 	run_statements(c->set, &cm->removal, c->rows);
@@ -211,17 +228,107 @@ apply_removals(Capture *c, CaptureMapping *cm)
 
 /* Second half: what is there now. */
 static void
-apply_upserts(Capture *c, CaptureMapping *cm)
+upsert_by_sql(Capture *c, CaptureMapping *cm)
 {
 	Mapping    *m = cm->mapping;
 	Identity	identity;
 
-	if (c->event == 'd')
-		return;
 	identity_become_owner(&identity, m->owner, m->time_zone);
 	build(c->set, &cm->upsert, projection_upsert_new, m);
 	run_statements(c->set, &cm->upsert, c->rows);
 	identity_restore(&identity);
+}
+
+/* Finds out whether a mapping's target can be written directly. */
+static DirectPlan *
+plan_directly(Capture *c, CaptureMapping *cm)
+{
+	if (!cm->planned)
+	{
+		Identity	identity;
+
+		identity_become_owner(&identity, cm->mapping->owner, cm->mapping->time_zone);
+		cm->direct = direct_plan(cm->mapping, c->set->relid, c->set->context);
+		cm->planned = true;
+		identity_restore(&identity);
+	}
+	return cm->direct;
+}
+
+/* May the statement be applied to the mapping's target directly? */
+static bool
+is_direct(Capture *c, CaptureMapping *cm)
+{
+	DirectPlan *d;
+
+	if (!c->current || cm->queue)
+		return false;
+	d = plan_directly(c, cm);
+	if (d == NULL)
+		return false;
+	switch (c->event)
+	{
+		case 'i':
+			return true;
+		case 'u':
+			return c->paired;
+		default:
+			return c->alone && d->removes;
+	}
+}
+
+/* Applies the statement to the mapping's target directly; false: not all of it. */
+static bool
+apply_directly(Capture *c, CaptureMapping *cm)
+{
+	const Mapping *m = cm->mapping;
+	Identity	identity;
+	bool		applied;
+
+	if (cm->direct->needs_settings)
+	{
+		identity_become_owner(&identity, m->owner, m->time_zone);
+		PushActiveSnapshot(GetLatestSnapshot());
+	}
+	else
+		identity_become_role(&identity, m->owner);
+	applied = direct_apply(cm->direct, m, &c->images);
+	if (cm->direct->needs_settings)
+		PopActiveSnapshot();
+	identity_restore(&identity);
+	return applied;
+}
+
+/* Removals of one mapping. */
+static void
+apply_removals(Capture *c, CaptureMapping *cm)
+{
+	bool		direct = is_direct(c, cm);
+
+	if (c->event == 'i' || (direct && c->event == 'u'))
+		return;
+	record_removals(c, cm->mapping);
+	if (!direct || !apply_directly(c, cm))
+		remove_by_sql(c, cm);
+}
+
+/* Upserts of one mapping; of an update that is applied directly, everything. */
+static void
+apply_upserts(Capture *c, CaptureMapping *cm)
+{
+	if (c->event == 'd')
+		return;
+	if (is_direct(c, cm))
+	{
+		if (apply_directly(c, cm))
+			return;
+		if (c->event == 'u')
+		{
+			record_removals(c, cm->mapping);
+			remove_by_sql(c, cm);
+		}
+	}
+	upsert_by_sql(c, cm);
 }
 
 /*
@@ -250,6 +357,109 @@ apply(Capture *c, List *mappings)
 	}
 }
 
+/* The last write to a mapping's source in this transaction; NULL if none. */
+static SourceWrite *
+find_source_write(Oid source)
+{
+	ListCell   *lc;
+
+	foreach(lc, source_writes)
+	{
+		SourceWrite *w = lfirst(lc);
+
+		if (w->source == source)
+			return w->lxid == MY_LXID ? w : NULL;
+	}
+	return NULL;
+}
+
+/* Notes that a command has written the source. */
+static void
+note_source_write(Oid source, CommandId cid)
+{
+	SourceWrite *found = NULL;
+	ListCell   *lc;
+
+	foreach(lc, source_writes)
+	{
+		if (((SourceWrite *) lfirst(lc))->source == source)
+			found = lfirst(lc);
+	}
+	if (found == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		found = palloc0(sizeof(SourceWrite));
+		found->source = source;
+		source_writes = lappend(source_writes, found);
+		MemoryContextSwitchTo(old);
+	}
+	found->cid = found->lxid == MY_LXID ? Max(found->cid, cid) : cid;
+	found->lxid = MY_LXID;
+}
+
+/*
+ * Tells whether the rows in the transition tables are the source rows as they
+ * are now, and notes the statement.
+ *
+ * A nested statement (in a trigger of the application, in a function that the
+ * statement calls) may have changed them again.  It ran under a later command
+ * number than this one, and its own capture was before this one.  Parts of one
+ * command have the same number: they touch no row twice, but one may take a key
+ * that another has given up.  What a foreign key cascades runs under a number
+ * of its own and is captured under this one's: then nothing at all may have
+ * run in between.
+ */
+static void
+look_at_command(Capture *c)
+{
+	CommandId	cid = GetActiveSnapshot()->curcid;
+	ListCell   *lc;
+
+	c->alone = true;
+	c->current = c->set->users == 1 &&
+		(!c->set->cascades || GetCurrentCommandId(false) == cid);
+	foreach(lc, c->set->mappings)
+	{
+		Oid			source = ((CaptureMapping *) lfirst(lc))->mapping->source;
+		SourceWrite *last = find_source_write(source);
+
+		if (last != NULL && last->cid > cid)
+			c->current = false;
+		if (last != NULL && last->cid == cid)
+			c->alone = false;
+	}
+	foreach(lc, c->set->mappings)
+		note_source_write(((CaptureMapping *) lfirst(lc))->mapping->source, cid);
+}
+
+/* Has something written the source while its rows were applied? */
+static bool
+was_interfered_with(const Capture *c)
+{
+	CommandId	cid = GetActiveSnapshot()->curcid;
+	ListCell   *lc;
+
+	foreach(lc, c->set->mappings)
+	{
+		SourceWrite *last = find_source_write(((CaptureMapping *) lfirst(lc))->mapping->source);
+
+		if (last != NULL && last->cid > cid)
+			return true;
+	}
+	return false;
+}
+
+/* Runs work with SPI and the transition tables at hand. */
+static void
+open_spi(Capture *c)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	if (SPI_register_trigger_data(c->trigger) != SPI_OK_TD_REGISTER)
+		elog(ERROR, "could not register transition tables");
+}
+
 /* Work for subxact_try: apply the statement to some mappings. */
 typedef struct ApplyWork
 {
@@ -261,8 +471,16 @@ static void
 work_apply(void *arg)
 {
 	ApplyWork  *w = arg;
+	Capture    *c = w->capture;
 
-	apply(w->capture, w->mappings);
+	open_spi(c);
+	apply(c, w->mappings);
+	if (c->current && was_interfered_with(c))
+	{
+		c->current = false;
+		apply(c, w->mappings);
+	}
+	SPI_finish();
 }
 
 /* Work for subxact_try: record the statement's keys with an error. */
@@ -278,7 +496,9 @@ work_record(void *arg)
 {
 	RecordWork *w = arg;
 
+	open_spi(w->capture);
 	record_keys(w->capture, w->mapping, touched_keys(w->capture), "error", &w->why);
+	SPI_finish();
 }
 
 /* Did a concurrent batch or sync commit between our snapshot and our write? */
@@ -315,7 +535,7 @@ limit_lock_wait(List *mappings)
 
 /*
  * Applies a statement in a subtransaction; NULL or the error.  Where a fresh
- * snapshot is all it needs, it is tried again.
+ * snapshot or another way is all it needs, it is tried again.
  */
 static ErrorData *
 try_apply(Capture *c, List *mappings)
@@ -328,10 +548,15 @@ try_apply(Capture *c, List *mappings)
 	limit_lock_wait(mappings);
 	for (int i = 0; i < SNAPSHOT_RETRIES; i++)
 	{
+		bool		again = c->current;
+
 		error = subxact_try(work_apply, &work);
 		apply_stack = frames;
-		if (error == NULL || !is_snapshot_race(error))
+		if (error == NULL || !(again || is_snapshot_race(error)))
 			break;
+
+		/* what failed directly is given to SQL, which knows more ways */
+		c->current = false;
 	}
 	AtEOXact_GUC(true, level);
 	return error;
@@ -393,6 +618,7 @@ describe_call(Capture *c, TriggerData *trigger)
 	int64		new_rows = 0;
 
 	memset(c, 0, sizeof(Capture));
+	c->trigger = trigger;
 	c->event = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? 'i' :
 		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? 'u' :
 		TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ? 'd' : 't';
@@ -401,6 +627,8 @@ describe_call(Capture *c, TriggerData *trigger)
 	if (trigger->tg_newtable != NULL)
 		new_rows = tuplestore_tuple_count(trigger->tg_newtable);
 	c->rows = Max(old_rows, new_rows);
+	c->paired = old_rows == new_rows;
+	c->images = (DirectRows) {trigger->tg_relation, trigger->tg_oldtable, trigger->tg_newtable};
 }
 
 static void
@@ -442,10 +670,7 @@ migrate_capture(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	}
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	if (SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
-		elog(ERROR, "could not register transition tables");
+	look_at_command(&c);
 	apply_begin(&frame, migration_id);
 	PG_TRY();
 	{
@@ -460,7 +685,6 @@ migrate_capture(PG_FUNCTION_ARGS)
 		plan_cache_release(c.set);
 	}
 	PG_END_TRY();
-	SPI_finish();
 	return PointerGetDatum(NULL);
 }
 

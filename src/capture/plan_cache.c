@@ -13,8 +13,10 @@
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "capture/plan_cache.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 
 typedef struct CaptureKey
@@ -34,6 +36,31 @@ static HTAB *capture_sets = NULL;
 
 /* Counts invalidations, to see those that come while a set is built. */
 static uint64 invalidations = 0;
+
+/* A function changed: drop the plans that may have it inlined, or call it. */
+static void
+forget_functions(Datum arg, int cacheid, uint32 hashvalue)
+{
+	HASH_SEQ_STATUS seq;
+	CaptureEntry *entry;
+	ListCell   *lc;
+
+	if (capture_sets == NULL)
+		return;
+	hash_seq_init(&seq, capture_sets);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		if (entry->set == NULL)
+			continue;
+		foreach(lc, entry->set->mappings)
+		{
+			DirectPlan *d = ((CaptureMapping *) lfirst(lc))->direct;
+
+			if (d != NULL && d->needs_settings)
+				entry->set->stale = true;
+		}
+	}
+}
 
 /* A relation changed: drop what was derived from it. */
 static void
@@ -109,6 +136,8 @@ build_set(const CaptureKey *key)
 	ListCell   *lc;
 
 	set->context = context;
+	set->relid = key->relid;
+	set->cascades = key_is_cascaded_to(key->relid);
 	set->relations = list_make1_oid(key->relid);
 	foreach(lc, mapping_list(key->migration_id, key->reverse))
 	{
@@ -124,7 +153,7 @@ build_set(const CaptureKey *key)
 		 * Where another source row may have the same key, only a sync, which
 		 * looks at all of them under locks, can tell what the target row is.
 		 */
-		c->queue = strcmp(m->capture, "queue") == 0 || !projection_source_is_unique(m);
+		c->queue = strcmp(m->capture, "queue") == 0 || !projection_source_is_unique(m, false);
 		set->mappings = lappend(set->mappings, c);
 		set->relations = list_append_unique_oid(set->relations, m->source);
 		set->relations = list_append_unique_oid(set->relations, m->target);
@@ -187,4 +216,5 @@ void
 plan_cache_init(void)
 {
 	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
 }

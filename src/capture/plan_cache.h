@@ -8,6 +8,7 @@
 #include "postgres.h"
 #include "executor/spi.h"
 
+#include "capture/direct.h"
 #include "catalog/mapping.h"
 
 /* A list of statements and their plans, made when first needed. */
@@ -22,6 +23,8 @@ typedef struct CaptureMapping
 {
 	Mapping    *mapping;
 	bool		queue;			/* only dirty keys are recorded */
+	bool		planned;		/* direct is known */
+	DirectPlan *direct;			/* NULL: by SQL */
 	CapturePlans removal;
 	CapturePlans upsert;
 } CaptureMapping;
@@ -30,6 +33,8 @@ typedef struct CaptureSet
 {
 	MemoryContext context;
 	List	   *mappings;		/* of CaptureMapping * */
+	Oid			relid;			/* the trigger's relation */
+	bool		cascades;		/* foreign keys write to it */
 	List	   *relations;		/* OIDs whose invalidation drops this set */
 	int			users;			/* trigger calls under way */
 	bool		stale;			/* a relation changed: not for another call */

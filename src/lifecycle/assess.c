@@ -130,7 +130,7 @@ assess_columns(List **findings, const Mapping *m)
 		add(findings, "blocker", name_relation(m->target),
 			psprintf("columns without default that must not be null get no value: %s", join_names(uncovered)),
 			"Give them an expression in \"columns\", or a default.");
-	if (!projection_source_is_unique(m))
+	if (!projection_source_is_unique(m, false))
 		add(findings, "warning", name_relation(m->source),
 			psprintf("no unique index on the source shows that only one row has each key of %s",
 					 name_relation(m->target)),

@@ -10,10 +10,12 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/transam.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
@@ -221,9 +223,7 @@ coerce_for_assignment(ParseState *pstate, Node *expr, Oid target, AttrNumber att
 						format_type_be(exprType(expr))),
 				 errhint("Rewrite or cast the expression."),
 				 parser_errposition(pstate, exprLocation(expr))));
-
-	/* an untyped literal takes the column's type now; the rest stays as written */
-	return exprType(expr) == UNKNOWNOID ? coerced : expr;
+	return coerced;
 }
 
 /* Parses, checks and deparses; attnum 0 means a condition. */
@@ -238,6 +238,7 @@ analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber at
 	ParseState *pstate = make_state(sql, rel);
 	Expression *result = palloc0(sizeof(Expression));
 	Node	   *expr;
+	Node	   *coerced;
 	int			level = 0;
 
 	callback.callback = point_into_expression;
@@ -247,7 +248,12 @@ analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber at
 
 	expr = transformExpr(pstate, parse_one(sql), EXPR_KIND_SELECT_TARGET);
 	if (attnum != InvalidAttrNumber)
-		expr = coerce_for_assignment(pstate, expr, target, attnum);
+	{
+		/* an untyped literal takes the column's type now; the rest stays as written */
+		coerced = coerce_for_assignment(pstate, expr, target, attnum);
+		if (exprType(expr) == UNKNOWNOID)
+			expr = coerced;
+	}
 	else
 		expr = coerce_to_boolean(pstate, expr, "a condition");
 	assign_expr_collations(pstate, expr);
@@ -284,4 +290,49 @@ char *
 expression_condition_over_target(const char *text, Oid relid)
 {
 	return analyze(text, "scope", relid, InvalidOid, InvalidAttrNumber, TARGET_ALIAS)->sql;
+}
+
+/*
+ * A stored expression as a tree to evaluate over a row of the source, coerced
+ * as an assignment to the target's column; attnum 0 means a condition.  One
+ * with a subquery is returned as it was parsed.
+ */
+Expr *
+expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum)
+{
+	Relation	rel = relation_open(source, AccessShareLock);
+	char	   *text = psprintf(PREFIX "%s", sql);
+	ParseState *pstate = make_state(text, rel);
+	Node	   *expr = transformExpr(pstate, parse_one(text), EXPR_KIND_SELECT_TARGET);
+
+	if (attnum != InvalidAttrNumber)
+		expr = coerce_for_assignment(pstate, expr, target, attnum);
+	else
+		expr = coerce_to_boolean(pstate, expr, "a condition");
+	assign_expr_collations(pstate, expr);
+	free_parsestate(pstate);
+	relation_close(rel, NoLock);
+	return contain_subplans(expr) ? (Expr *) expr : expression_planner((Expr *) expr);
+}
+
+static bool
+is_user_function(Oid funcid, void *context)
+{
+	return funcid >= FirstNormalObjectId;
+}
+
+static bool
+uses_user_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return IsA(node, CoerceToDomain) || check_functions_in_node(node, is_user_function, context) ||
+		expression_tree_walker(node, uses_user_function, context);
+}
+
+/* Does the tree call code that is not the server's own (a domain's checks may)? */
+bool
+expression_calls_user_code(Expr *tree)
+{
+	return uses_user_function((Node *) tree, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 #include "access/attnum.h"
+#include "nodes/primnodes.h"
 
 /* Aliases under which generated SQL knows the two rows. */
 #define SOURCE_ALIAS	"src"
@@ -23,5 +24,7 @@ extern Expression *expression_for_column(const char *text, Oid source, Oid targe
 										 AttrNumber attnum);
 extern Expression *expression_for_condition(const char *text, const char *what, Oid relid);
 extern char *expression_condition_over_target(const char *text, Oid relid);
+extern Expr *expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum);
+extern bool expression_calls_user_code(Expr *tree);
 
 #endif							/* MIGRATE_EXPRESSION_H */

@@ -11,9 +11,13 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
@@ -61,20 +65,21 @@ column_set(Oid relid, List *names)
 	return columns;
 }
 
-/* Is there a unique index on exactly these columns? */
-static bool
-has_unique_index(Relation rel, Bitmapset *columns, bool immediate)
+/* A unique index on exactly these columns; InvalidOid if there is none. */
+static Oid
+find_unique_index(Relation rel, Bitmapset *columns, bool immediate)
 {
 	ListCell   *lc;
-	bool		found = false;
+	Oid			found = InvalidOid;
 
 	if (columns == NULL)
-		return false;
+		return InvalidOid;
 	foreach(lc, RelationGetIndexList(rel))
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		found = found || index_covers(index, columns, immediate);
+		if (!OidIsValid(found) && index_covers(index, columns, immediate))
+			found = lfirst_oid(lc);
 		index_close(index, AccessShareLock);
 	}
 	return found;
@@ -86,7 +91,7 @@ key_is_usable(Oid relid, List *names)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
 	Bitmapset  *columns = column_set(relid, names);
-	bool		usable = has_unique_index(rel, columns, true);
+	bool		usable = OidIsValid(find_unique_index(rel, columns, true));
 	int			attnum = -1;
 
 	while (usable && (attnum = bms_next_member(columns, attnum)) >= 0)
@@ -95,15 +100,22 @@ key_is_usable(Oid relid, List *names)
 	return usable;
 }
 
-/* Can no two rows have the same values there? */
-bool
-key_is_unique(Oid relid, List *names)
+/*
+ * The unique index on exactly these columns; InvalidOid if there is none.
+ * immediate: not one that is checked at the end of a statement or transaction.
+ */
+Oid
+key_index(Oid relid, List *names, bool immediate)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
-	bool		unique = has_unique_index(rel, column_set(relid, names), false);
+	Oid			index = find_unique_index(rel, column_set(relid, names), immediate);
 
+	/* the index of an inheritance parent says nothing about its children */
+	if (rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass &&
+		find_inheritance_children(relid, NoLock) != NIL)
+		index = InvalidOid;
 	relation_close(rel, NoLock);
-	return unique;
+	return index;
 }
 
 /* The columns of the primary key in index order; NIL if there is none. */
@@ -204,4 +216,29 @@ key_resolve(Oid target, ArrayType *array)
 				 errdetail("The key needs a valid, not deferrable unique index without condition on exactly its columns, all NOT NULL."),
 				 errhint("Create such an index, or name the columns of another in \"key\".")));
 	return names;
+}
+
+/* Does a foreign key write to the relation: cascade, set null, set default? */
+bool
+key_is_cascaded_to(Oid relid)
+{
+	Relation	constraints = table_open(ConstraintRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(constraints, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		found = form->contype == CONSTRAINT_FOREIGN &&
+			(strchr("cnd", form->confupdtype) != NULL || strchr("cnd", form->confdeltype) != NULL);
+	}
+	systable_endscan(scan);
+	table_close(constraints, AccessShareLock);
+	return found;
 }

@@ -11,8 +11,9 @@
 
 extern List *key_resolve(Oid target, ArrayType *names);
 extern bool key_is_usable(Oid relid, List *names);
-extern bool key_is_unique(Oid relid, List *names);
+extern Oid	key_index(Oid relid, List *names, bool immediate);
 extern List *key_primary(Oid relid);
+extern bool key_is_cascaded_to(Oid relid);
 extern bool key_expression_indexed(Oid relid, AttrNumber attnum);
 
 #endif							/* MIGRATE_KEY_H */

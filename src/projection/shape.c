@@ -70,10 +70,11 @@ projection_copied_column(const Mapping *m, const char *column)
 
 /*
  * Is it known that no two source rows have the same key?  Then whoever removes
- * a source row removes the last one of its key.
+ * a source row removes the last one of its key.  always: at any moment, not
+ * only when a deferrable constraint is checked.
  */
 bool
-projection_source_is_unique(const Mapping *m)
+projection_source_is_unique(const Mapping *m, bool always)
 {
 	List	   *names = NIL;
 	ListCell   *lc;
@@ -86,7 +87,7 @@ projection_source_is_unique(const Mapping *m)
 			return false;
 		names = lappend(names, name);
 	}
-	return key_is_unique(m->source, names);
+	return OidIsValid(key_index(m->source, names, always));
 }
 
 /*

@@ -1,0 +1,242 @@
+/*
+ * plain_table.c
+ *		Rows of a plain table, found and written below SQL.
+ *
+ * What the server's own apply of logical replication does, with two
+ * differences: a row is not locked before it is updated, which would write it
+ * twice, and the scan stays open from row to row.
+ *
+ * A row is looked for with a dirty snapshot: it sees what other transactions
+ * have not yet committed, and then waits for them, as a unique index does.
+ * It takes no predicate locks, so a SERIALIZABLE transaction does not conflict
+ * with those who write neighbouring rows.
+ *
+ * The dirty scan can miss a row that is updated at that moment, as its new
+ * version may stand before the place that the scan has reached.  An insert
+ * then fails on the unique index; a caller that wants to remove a row must not
+ * conclude from its absence.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
+#include "parser/parse_relation.h"
+#include "storage/lmgr.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "base/plain_table.h"
+
+/*
+ * Can rows be written without the planner's and the executor's help?  The
+ * caller looks at the triggers.
+ */
+bool
+plain_table_is_plain(Relation rel)
+{
+	return rel->rd_rel->relkind == RELKIND_RELATION &&
+		rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
+		!rel->rd_rel->relispartition &&
+		!rel->rd_rel->relhassubclass &&
+		!rel->rd_rel->relrowsecurity &&
+		rel->rd_rules == NULL;
+}
+
+/* The columns as the executor numbers them. */
+static Bitmapset *
+executor_columns(const Bitmapset *attnums)
+{
+	Bitmapset  *result = NULL;
+	int			i = -1;
+
+	while ((i = bms_next_member(attnums, i)) >= 0)
+		result = bms_add_member(result, i - FirstLowInvalidHeapAttributeNumber);
+	return result;
+}
+
+/* The open index with this OID. */
+static Relation
+find_index(ResultRelInfo *result, Oid relid)
+{
+	for (int i = 0; i < result->ri_NumIndices; i++)
+	{
+		if (RelationGetRelid(result->ri_IndexRelationDescs[i]) == relid)
+			return result->ri_IndexRelationDescs[i];
+	}
+	elog(ERROR, "index %u is gone", relid);
+}
+
+/*
+ * Opens a table to be written, and a scan on its key.  Lock: ROW EXCLUSIVE.
+ * writes are the columns an update may set.
+ */
+PlainTable *
+plain_table_open(Oid relid, Oid key_index, int nkeys, const Bitmapset *writes)
+{
+	EState	   *estate = CreateExecutorState();
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	PlainTable *t = palloc0(sizeof(PlainTable));
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	TriggerDesc *triggers;
+
+	t->rel = table_open(relid, RowExclusiveLock);
+	t->estate = estate;
+	rte->rtekind = RTE_RELATION;
+	rte->relid = relid;
+	rte->relkind = RELKIND_RELATION;
+	rte->rellockmode = RowExclusiveLock;
+	INIT_RANGE_TABLE(t->estate, rte, executor_columns(writes));
+	t->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(t->result, t->rel, 1, NULL, 0);
+	estate->es_opened_result_relations = list_make1(t->result);
+	ExecOpenIndices(t->result, false);
+	t->key_index = find_index(t->result, key_index);
+	InitDirtySnapshot(t->dirty);
+	t->scan = index_beginscan_compat(t->rel, t->key_index, &t->dirty, nkeys);
+	t->found = MakeSingleTupleTableSlot(RelationGetDescr(t->rel), &TTSOpsBufferHeapTuple);
+	t->row = MakeSingleTupleTableSlot(RelationGetDescr(t->rel), &TTSOpsVirtual);
+	t->row->tts_tableOid = relid;
+
+	/* what the statement has done so far is an earlier command */
+	CommandCounterIncrement();
+	t->cid = GetCurrentCommandId(true);
+	t->estate->es_output_cid = t->cid;
+	triggers = t->rel->trigdesc;
+	t->fires = triggers != NULL && (triggers->trig_insert_after_row ||
+									triggers->trig_update_after_row ||
+									triggers->trig_delete_after_row);
+	if (t->fires)
+		AfterTriggerBeginQuery();
+	MemoryContextSwitchTo(old);
+	return t;
+}
+
+/* Fires what is to be fired, and closes the table; its lock is kept. */
+void
+plain_table_close(PlainTable *t)
+{
+	Relation	rel = t->rel;
+
+	if (t->fires)
+		AfterTriggerEndQuery(t->estate);
+	index_endscan(t->scan);
+	ExecDropSingleTupleTableSlot(t->found);
+	ExecDropSingleTupleTableSlot(t->row);
+	ExecResetTupleTable(t->estate->es_tupleTable, false);
+	ExecCloseResultRelations(t->estate);
+	FreeExecutorState(t->estate);
+	table_close(rel, NoLock);
+}
+
+/*
+ * Finds the row with a key, into t->found.  Waits for a transaction that is
+ * writing it; lock_timeout limits the wait.  A row that another transaction is
+ * inserting is not waited for, and not found, with committed_only.
+ */
+bool
+plain_table_find(PlainTable *t, ScanKey keys, int nkeys, bool committed_only)
+{
+	for (;;)
+	{
+		TransactionId other;
+		ItemPointerData tid;
+
+		index_rescan(t->scan, keys, nkeys, NULL, 0);
+		if (!index_getnext_slot(t->scan, ForwardScanDirection, t->found))
+			return false;
+		other = TransactionIdIsValid(t->dirty.xmin) ? t->dirty.xmin : t->dirty.xmax;
+		if (!TransactionIdIsValid(other))
+			return true;
+		if (committed_only && TransactionIdIsValid(t->dirty.xmin))
+			return false;
+		tid = t->found->tts_tid;
+		ExecClearTuple(t->found);
+		XactLockTableWait(other, t->rel, &tid, XLTW_FetchUpdated);
+	}
+}
+
+/* Fills in generated columns, and checks NOT NULL and CHECK constraints. */
+static void
+complete_row(PlainTable *t, CmdType command)
+{
+	TupleConstr *constr = RelationGetDescr(t->rel)->constr;
+
+	ExecStoreVirtualTuple(t->row);
+	if (constr == NULL)
+		return;
+	if (constr->has_generated_stored)
+		ExecComputeStoredGenerated(t->result, t->estate, t->row, command);
+	ExecConstraints(t->result, t->row, t->estate);
+}
+
+/* An UPDATE or DELETE of a published table needs a replica identity. */
+static void
+check_identity(PlainTable *t, CmdType command)
+{
+	if (t->identity_checked != command)
+		CheckCmdReplicaIdentity(t->rel, command);
+	t->identity_checked = command;
+}
+
+/* Inserts t->row. */
+void
+plain_table_insert(PlainTable *t)
+{
+	List	   *recheck = NIL;
+
+	complete_row(t, CMD_INSERT);
+	table_tuple_insert(t->rel, t->row, t->cid, 0, NULL);
+	if (t->result->ri_NumIndices > 0)
+		recheck = ExecInsertIndexTuples_compat(t->result, t->row, t->estate, false, INDEX_UPDATE_ALL);
+	if (t->fires)
+		ExecARInsertTriggers(t->estate, t->result, t->row, recheck, NULL);
+	ResetPerTupleExprContext(t->estate);
+}
+
+/* Makes t->found into t->row; false if somebody has changed it meanwhile. */
+bool
+plain_table_update(PlainTable *t)
+{
+	List	   *recheck = NIL;
+	ItemPointerData tid = t->found->tts_tid;
+	TM_FailureData failure;
+	LockTupleMode mode;
+	IndexUpdate indexes;
+
+	check_identity(t, CMD_UPDATE);
+	complete_row(t, CMD_UPDATE);
+	if (table_tuple_update(t->rel, &tid, t->row, t->cid, GetActiveSnapshot(), InvalidSnapshot,
+						   true, &failure, &mode, &indexes) != TM_Ok)
+		return false;
+	if (t->result->ri_NumIndices > 0 && INDEX_UPDATE_NEEDED(indexes))
+		recheck = ExecInsertIndexTuples_compat(t->result, t->row, t->estate, true, indexes);
+	if (t->fires)
+		ExecARUpdateTriggers(t->estate, t->result, NULL, NULL, &tid, NULL, t->row, recheck, NULL, false);
+	ResetPerTupleExprContext(t->estate);
+	return true;
+}
+
+/* Deletes t->found; false if somebody has changed it meanwhile. */
+bool
+plain_table_delete(PlainTable *t)
+{
+	ItemPointerData tid = t->found->tts_tid;
+	TM_FailureData failure;
+
+	check_identity(t, CMD_DELETE);
+	if (table_tuple_delete(t->rel, &tid, t->cid, GetActiveSnapshot(), InvalidSnapshot, true,
+						   &failure, false) != TM_Ok)
+		return false;
+	if (t->fires)
+		ExecARDeleteTriggers(t->estate, t->result, &tid, NULL, NULL, false);
+	ResetPerTupleExprContext(t->estate);
+	return true;
+}
