@@ -46,6 +46,7 @@ OBJS = \
 	src/capture/direct.o \
 	src/capture/dual_write.o \
 	src/capture/plan_cache.o \
+	src/capture/transition.o \
 	src/capture/trigger.o \
 	src/copy/backfill.o \
 	src/copy/sync.o \

@@ -136,6 +136,17 @@ plain_table_close(PlainTable *t)
 	table_close(rel, NoLock);
 }
 
+/* Finds the row with a key; other becomes who is writing it. */
+static bool
+find_version(PlainTable *t, ScanKey keys, int nkeys, TransactionId *other)
+{
+	index_rescan(t->scan, keys, nkeys, NULL, 0);
+	if (!index_getnext_slot(t->scan, ForwardScanDirection, t->found))
+		return false;
+	*other = TransactionIdIsValid(t->dirty.xmin) ? t->dirty.xmin : t->dirty.xmax;
+	return true;
+}
+
 /*
  * Finds the row with a key, into t->found.  Waits for a transaction that is
  * writing it; lock_timeout limits the wait.  A row that another transaction is
@@ -144,23 +155,25 @@ plain_table_close(PlainTable *t)
 bool
 plain_table_find(PlainTable *t, ScanKey keys, int nkeys, bool committed_only)
 {
-	for (;;)
-	{
-		TransactionId other;
-		ItemPointerData tid;
+	/* the scan keeps things from call to call */
+	MemoryContext old = MemoryContextSwitchTo(t->estate->es_query_cxt);
+	TransactionId other;
+	bool		found;
 
-		index_rescan(t->scan, keys, nkeys, NULL, 0);
-		if (!index_getnext_slot(t->scan, ForwardScanDirection, t->found))
-			return false;
-		other = TransactionIdIsValid(t->dirty.xmin) ? t->dirty.xmin : t->dirty.xmax;
-		if (!TransactionIdIsValid(other))
-			return true;
-		if (committed_only && TransactionIdIsValid(t->dirty.xmin))
-			return false;
-		tid = t->found->tts_tid;
+	while ((found = find_version(t, keys, nkeys, &other)) && TransactionIdIsValid(other))
+	{
+		ItemPointerData tid = t->found->tts_tid;
+
 		ExecClearTuple(t->found);
+		if (committed_only && TransactionIdIsValid(t->dirty.xmin))
+		{
+			found = false;
+			break;
+		}
 		XactLockTableWait(other, t->rel, &tid, XLTW_FetchUpdated);
 	}
+	MemoryContextSwitchTo(old);
+	return found;
 }
 
 /* Fills in generated columns, and checks NOT NULL and CHECK constraints. */

@@ -151,6 +151,34 @@ target_needs_settings(const DirectPlan *d, Relation target)
 	return found;
 }
 
+/* Adds the source columns that tell which target row a source row has, if any. */
+static void
+plan_identity(DirectPlan *d, Relation source)
+{
+	TupleDesc	desc = RelationGetDescr(source);
+	int			attnum = -1;
+
+	d->identifying = bms_copy(d->program->filter_reads);
+	for (int i = 0; i < d->nkeys; i++)
+		d->identifying = bms_add_member(d->identifying, d->key_reads[i]);
+	while ((attnum = bms_next_member(d->program->reads, attnum)) >= 0)
+		d->reads_generated = d->reads_generated || TupleDescAttr(desc, attnum - 1)->attgenerated != '\0';
+}
+
+/* Adds how to turn rows of a descendant into rows of the source. */
+static void
+plan_conversion(DirectPlan *d, Relation source, Oid relid)
+{
+	Relation	leaf;
+
+	if (relid == RelationGetRelid(source))
+		return;
+	leaf = relation_open(relid, AccessShareLock);
+	d->to_source = convert_tuples_by_name(CreateTupleDescCopy(RelationGetDescr(leaf)),
+										  CreateTupleDescCopy(RelationGetDescr(source)));
+	relation_close(leaf, NoLock);
+}
+
 /* Fills in a plan; false if the mapping's target must be written by SQL. */
 static bool
 fill_plan(DirectPlan *d, const Mapping *m, Oid relid)
@@ -171,15 +199,13 @@ fill_plan(DirectPlan *d, const Mapping *m, Oid relid)
 		d->needs_settings = d->program->needs_settings || target_needs_settings(d, target);
 		d->removes = m->scope == NULL && !m->clears;
 	}
-	if (usable && relid != m->source)
+	if (usable)
 	{
-		Relation	leaf = relation_open(relid, AccessShareLock);
 		Relation	source = relation_open(m->source, AccessShareLock);
 
-		d->to_source = convert_tuples_by_name(CreateTupleDescCopy(RelationGetDescr(leaf)),
-											  CreateTupleDescCopy(RelationGetDescr(source)));
+		plan_identity(d, source);
+		plan_conversion(d, source, relid);
 		relation_close(source, NoLock);
-		relation_close(leaf, NoLock);
 	}
 	table_close(target, NoLock);
 	return usable;
@@ -329,7 +355,7 @@ remove_row(DirectRun *run, TupleTableSlot *source)
 	program_evaluate(run->d->program, source, run->values, run->nulls);
 	do
 	{
-		if (!find_target(run, !run->m->complete))
+		if (!find_target(run, !mapping_is_settled(run->m)))
 			return false;
 	} while (!plain_table_delete(run->table));
 	return true;
@@ -366,7 +392,7 @@ apply_insert(DirectRun *run, TupleTableSlot *new_row)
 static bool
 apply_delete(DirectRun *run, TupleTableSlot *old_row)
 {
-	return !program_passes(run->d->program, old_row) || remove_row(run, old_row) || !run->m->complete;
+	return !program_passes(run->d->program, old_row) || remove_row(run, old_row) || !mapping_is_settled(run->m);
 }
 
 /*
@@ -379,7 +405,7 @@ apply_update(DirectRun *run, TupleTableSlot *old_row, TupleTableSlot *new_row)
 {
 	Program    *program = run->d->program;
 
-	if (run->m->complete && program_reads_same(program, old_row, new_row))
+	if (mapping_is_settled(run->m) && program_reads_same(program, old_row, new_row))
 		return true;
 	if (!same_key(run->d, old_row, new_row))
 		return false;
@@ -390,7 +416,7 @@ apply_update(DirectRun *run, TupleTableSlot *old_row, TupleTableSlot *new_row)
 	}
 	if (!program_passes(program, old_row))
 		return true;
-	return run->m->complete && run->d->removes && remove_row(run, old_row);
+	return mapping_is_settled(run->m) && run->d->removes && remove_row(run, old_row);
 }
 
 /* Reads the rows of a transition table one after the other, as source rows. */

@@ -30,6 +30,7 @@
 #include "base/subxact.h"
 #include "capture/dual_write.h"
 #include "capture/plan_cache.h"
+#include "capture/transition.h"
 #include "catalog/dirty_key.h"
 #include "projection/projection.h"
 
@@ -627,8 +628,12 @@ describe_call(Capture *c, TriggerData *trigger)
 	if (trigger->tg_newtable != NULL)
 		new_rows = tuplestore_tuple_count(trigger->tg_newtable);
 	c->rows = Max(old_rows, new_rows);
-	c->paired = old_rows == new_rows;
 	c->images = (DirectRows) {trigger->tg_relation, trigger->tg_oldtable, trigger->tg_newtable};
+
+	/* no old rows were collected: the update leaves key and filter alone */
+	if (c->event == 'u' && old_rows == 0)
+		c->images.old_rows = NULL;
+	c->paired = old_rows == new_rows || c->images.old_rows == NULL;
 }
 
 static void
@@ -661,6 +666,7 @@ migrate_capture(PG_FUNCTION_ARGS)
 	if (c.event != 't' && c.rows == 0)
 		return PointerGetDatum(NULL);
 
+	transition_note_function(fcinfo->flinfo->fn_oid);
 	migration_id = strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
 	c.set = plan_cache_get(migration_id, RelationGetRelid(trigger->tg_relation),
 						   strcmp(trigger->tg_trigger->tgargs[1], "reverse") == 0);
@@ -714,4 +720,5 @@ void
 dual_write_init(void)
 {
 	plan_cache_init();
+	transition_init();
 }

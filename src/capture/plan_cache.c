@@ -162,6 +162,16 @@ build_set(const CaptureKey *key)
 	return set;
 }
 
+/* The set for a trigger, if the session has it and nothing has changed. */
+CaptureSet *
+plan_cache_peek(int64 migration_id, Oid relid, bool reverse)
+{
+	CaptureKey	key = {migration_id, relid, reverse};
+	CaptureEntry *entry = capture_sets ? hash_search(capture_sets, &key, HASH_FIND, NULL) : NULL;
+
+	return entry && entry->set && !entry->set->stale ? entry->set : NULL;
+}
+
 /* The set for a trigger call; release it with plan_cache_release. */
 CaptureSet *
 plan_cache_get(int64 migration_id, Oid relid, bool reverse)

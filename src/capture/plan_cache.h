@@ -42,6 +42,7 @@ typedef struct CaptureSet
 } CaptureSet;
 
 extern CaptureSet *plan_cache_get(int64 migration_id, Oid relid, bool reverse);
+extern CaptureSet *plan_cache_peek(int64 migration_id, Oid relid, bool reverse);
 extern void plan_cache_release(CaptureSet *set);
 extern void plan_cache_init(void);
 

@@ -35,6 +35,16 @@ typedef struct Mapping
 #define MAPPING_FORWARD		false
 #define MAPPING_REVERSE		true
 
+/*
+ * Has every source row been copied?  Then the target row of each key is right,
+ * or the key is dirty.  The way back begins with two sides that are equal.
+ */
+static inline bool
+mapping_is_settled(const Mapping *m)
+{
+	return m->complete || m->reverse;
+}
+
 extern int64 mapping_insert(const Mapping *m);
 extern List *mapping_list(int64 migration_id, bool reverse);
 extern Mapping *mapping_get(int64 id);

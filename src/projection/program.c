@@ -97,11 +97,15 @@ program_compile(const Mapping *m)
 
 		usable = !needs_plan(tree);
 		if (usable)
+		{
 			p->filter = add_tree(p, tree);
+			pull_varattnos((Node *) tree, 1, &p->filter_reads);
+		}
 	}
 	if (!usable)
 		return NULL;
 	p->reads = plain_attnums(p->reads);
+	p->filter_reads = plain_attnums(p->filter_reads);
 	p->econtext = CreateStandaloneExprContext();
 	return p;
 }

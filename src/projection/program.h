@@ -28,6 +28,7 @@ typedef struct Program
 	ProgramColumn *columns;
 	ExprState  *filter;			/* NULL: every row passes */
 	Bitmapset  *reads;			/* source columns, as attribute numbers */
+	Bitmapset  *filter_reads;	/* of these, what the filter reads */
 	Bitmapset  *writes;			/* target columns, likewise */
 	bool		needs_settings;	/* what it gives may depend on settings */
 	bool		calls_user_code;
