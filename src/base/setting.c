@@ -21,7 +21,8 @@ typedef enum SettingKind
 	SETTING_MS,
 	SETTING_BOOL,
 	SETTING_RANGE,				/* "low..high" or one number for both */
-	SETTING_TIME_ZONE
+	SETTING_TIME_ZONE,
+	SETTING_STALE_WRITES		/* reject or forward */
 } SettingKind;
 
 typedef struct SettingDef
@@ -45,6 +46,7 @@ static const SettingDef definitions[] =
 	{"store_values", SETTING_BOOL, "off", 0, 0},
 	{"allow_nonempty_target", SETTING_BOOL, "off", 0, 0},
 	{"time_zone", SETTING_TIME_ZONE, "UTC", 0, 0},
+	{"stale_writes", SETTING_STALE_WRITES, "reject", 0, 0},
 };
 
 /* Finds a definition; an unknown name is an error that lists the known ones. */
@@ -133,6 +135,10 @@ setting_check(const char *name, const char *value)
 		case SETTING_TIME_ZONE:
 			if (pg_tzset(value) == NULL)
 				reject(def, value, "The value is the name of a time zone.");
+			return pstrdup(value);
+		case SETTING_STALE_WRITES:
+			if (strcmp(value, "reject") != 0 && strcmp(value, "forward") != 0)
+				reject(def, value, "The value is reject or forward.");
 			return pstrdup(value);
 	}
 	return NULL;

@@ -53,6 +53,7 @@ typedef struct Capture
 	bool		paired;			/* an update's tables have old and new rows in step */
 	bool		alone;			/* no other part of the command wrote the source before */
 	bool		current;		/* the rows in the tables are the source rows */
+	bool		stale;			/* written to the side that was replaced */
 	DirectRows	images;
 } Capture;
 
@@ -70,9 +71,10 @@ static ApplyFrame *apply_stack = NULL;
 
 /* Marks writes of ours as such; undone by apply_end, also after an error. */
 void
-apply_begin(ApplyFrame *frame, int64 migration_id)
+apply_begin(ApplyFrame *frame, int64 migration_id, bool reverse)
 {
 	frame->migration_id = migration_id;
+	frame->reverse = reverse;
 	frame->previous = apply_stack;
 	apply_stack = frame;
 }
@@ -83,12 +85,16 @@ apply_end(ApplyFrame *frame)
 	apply_stack = frame->previous;
 }
 
+/*
+ * Is a write of a migration under way in this direction?  Whatever happens in
+ * the course of it (triggers of the application, cascades) belongs to it.
+ */
 static bool
-is_applying(int64 migration_id)
+is_applying(int64 migration_id, bool reverse)
 {
 	for (ApplyFrame *f = apply_stack; f != NULL; f = f->previous)
 	{
-		if (f->migration_id == migration_id)
+		if (f->migration_id == migration_id && f->reverse == reverse)
 			return true;
 	}
 	return false;
@@ -515,7 +521,7 @@ is_snapshot_race(const ErrorData *error)
  * that circle, for the dirty queue, before anybody's deadlock_timeout ends.
  */
 static void
-limit_lock_wait(List *mappings)
+limit_lock_wait(const Capture *c, List *mappings)
 {
 	int			limit = Max(1, DeadlockTimeout / 2);
 	ListCell   *lc;
@@ -524,7 +530,7 @@ limit_lock_wait(List *mappings)
 	{
 		const Mapping *m = ((CaptureMapping *) lfirst(lc))->mapping;
 
-		if (strcmp(m->on_error, "abort") == 0)
+		if (c->stale || strcmp(m->on_error, "abort") == 0)
 			return;				/* the application asked to wait */
 		limit = Min(limit, m->lock_timeout);
 	}
@@ -546,7 +552,7 @@ try_apply(Capture *c, List *mappings)
 	ErrorData  *error = NULL;
 	int			level = NewGUCNestLevel();
 
-	limit_lock_wait(mappings);
+	limit_lock_wait(c, mappings);
 	for (int i = 0; i < SNAPSHOT_RETRIES; i++)
 	{
 		bool		again = c->current;
@@ -573,7 +579,8 @@ defer(Capture *c, CaptureMapping *cm, ErrorData *cause)
 {
 	RecordWork	work = {c, cm->mapping, {error_sqlstate(cause), cause->message}};
 
-	if (strcmp(cm->mapping->on_error, "abort") == 0)
+	/* the side that was replaced is no truth to derive anything from later */
+	if (c->stale || strcmp(cm->mapping->on_error, "abort") == 0)
 		ReThrowError(cause);
 	if (subxact_try(work_record, &work) != NULL)
 		dirty_key_add_every(cm->mapping->id, "error", &work.why);
@@ -601,13 +608,26 @@ capture_rows(Capture *c)
 	}
 }
 
+static MIGRATE_NORETURN void
+reject_stale(Relation relation, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot write to \"%s\": it was replaced by a migration",
+					RelationGetRelationName(relation)),
+			 errdetail("After the cutover the new side takes the writes, and is copied back here."),
+			 errhint("%s", hint)));
+}
+
 /* TRUNCATE names no rows: any key may be wrong now. */
 static void
-capture_truncate(CaptureSet *set)
+capture_truncate(const Capture *c)
 {
 	ListCell   *lc;
 
-	foreach(lc, set->mappings)
+	if (c->stale)
+		reject_stale(c->trigger->tg_relation, "TRUNCATE is not forwarded; truncate the new tables.");
+	foreach(lc, c->set->mappings)
 		dirty_key_add_every(((CaptureMapping *) lfirst(lc))->mapping->id, "truncate", NULL);
 }
 
@@ -651,7 +671,11 @@ MIGRATE_FUNCTION(migrate_capture);
 
 /*
  * migrate_ext.capture(): the AFTER statement trigger on the authoritative
- * side.  Arguments of the trigger: migration id, direction.
+ * side.  Arguments of the trigger: migration id, and forward, reverse or stale
+ * (forward, but from the side that was replaced).
+ *
+ * What the other direction's write does to this side is not captured: it came
+ * from there.
  */
 Datum
 migrate_capture(PG_FUNCTION_ARGS)
@@ -660,6 +684,7 @@ migrate_capture(PG_FUNCTION_ARGS)
 	Capture		c;
 	ApplyFrame	frame;
 	int64		migration_id;
+	bool		reverse;
 
 	check_called_as_trigger(fcinfo, "migrate_ext.capture");
 	describe_call(&c, trigger);
@@ -668,8 +693,11 @@ migrate_capture(PG_FUNCTION_ARGS)
 
 	transition_note_function(fcinfo->flinfo->fn_oid);
 	migration_id = strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
-	c.set = plan_cache_get(migration_id, RelationGetRelid(trigger->tg_relation),
-						   strcmp(trigger->tg_trigger->tgargs[1], "reverse") == 0);
+	reverse = strcmp(trigger->tg_trigger->tgargs[1], "reverse") == 0;
+	c.stale = strcmp(trigger->tg_trigger->tgargs[1], "stale") == 0;
+	if (is_applying(migration_id, !reverse))
+		return PointerGetDatum(NULL);
+	c.set = plan_cache_get(migration_id, RelationGetRelid(trigger->tg_relation), reverse);
 	if (c.set->mappings == NIL)
 	{
 		plan_cache_release(c.set);
@@ -677,11 +705,11 @@ migrate_capture(PG_FUNCTION_ARGS)
 	}
 
 	look_at_command(&c);
-	apply_begin(&frame, migration_id);
+	apply_begin(&frame, migration_id, reverse);
 	PG_TRY();
 	{
 		if (c.event == 't')
-			capture_truncate(c.set);
+			capture_truncate(&c);
 		else
 			capture_rows(&c);
 	}
@@ -706,14 +734,9 @@ migrate_reject_stale_write(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	check_called_as_trigger(fcinfo, "migrate_ext.reject_stale_write");
-	if (is_applying(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10)))
+	if (is_applying(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10), MAPPING_REVERSE))
 		return PointerGetDatum(NULL);
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("cannot write to \"%s\": it was replaced by a migration",
-					RelationGetRelationName(trigger->tg_relation)),
-			 errdetail("After the cutover the new side takes the writes, and is copied back here."),
-			 errhint("Point this application at the new tables, or call migrate_rollback.")));
+	reject_stale(trigger->tg_relation, "Point this application at the new tables, or call migrate_rollback.");
 }
 
 void

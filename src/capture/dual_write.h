@@ -7,14 +7,15 @@
 
 #include "postgres.h"
 
-/* A write of ours that is under way, so that the guard lets it pass. */
+/* A write of ours that is under way, in one direction of a migration. */
 typedef struct ApplyFrame
 {
 	int64		migration_id;
+	bool		reverse;
 	struct ApplyFrame *previous;
 } ApplyFrame;
 
-extern void apply_begin(ApplyFrame *frame, int64 migration_id);
+extern void apply_begin(ApplyFrame *frame, int64 migration_id, bool reverse);
 extern void apply_end(ApplyFrame *frame);
 extern void dual_write_init(void);
 

@@ -58,10 +58,10 @@ relations_of(List *mappings)
 /*
  * Installs the dual-write triggers on the source of every mapping, and on its
  * partitions and children: a statement trigger fires only for the relation
- * that the statement names.
+ * that the statement names.  direction is one of the CAPTURE_ words.
  */
 void
-trigger_install_capture(const Migration *m, List *mappings, bool reverse)
+trigger_install_capture(const Migration *m, List *mappings, const char *direction)
 {
 	static const struct
 	{
@@ -75,7 +75,6 @@ trigger_install_capture(const Migration *m, List *mappings, bool reverse)
 		{"delete", "AFTER DELETE", "REFERENCING OLD TABLE AS " OLD_TABLE},
 		{"truncate", "AFTER TRUNCATE", ""},
 	};
-	const char *direction = reverse ? "reverse" : "forward";
 	SpiScope	scope;
 	ListCell   *lc;
 
@@ -136,16 +135,16 @@ trigger_relations(int64 migration_id)
 	return result;
 }
 
-/* Removes every trigger of the migration, wherever it is. */
-void
-trigger_remove_all(int64 migration_id)
+/* Removes the triggers whose names begin with the prefix, wherever they are. */
+static void
+remove_by_prefix(const char *prefix)
 {
 	SpiScope	scope;
 	uint64		n;
 	SPITupleTable *found;
 
 	spi_open_catalog(&scope);
-	n = spi_run(OWN_TRIGGERS, SPI_ARGS(spi_text(psprintf("migrate_ext_" INT64_FORMAT "_", migration_id))));
+	n = spi_run(OWN_TRIGGERS, SPI_ARGS(spi_text(prefix)));
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -157,4 +156,19 @@ trigger_remove_all(int64 migration_id)
 						 quote_relation(relid)), SPI_NO_ARGS);
 	}
 	spi_close(&scope);
+}
+
+/* Removes every trigger of the migration. */
+void
+trigger_remove_all(int64 migration_id)
+{
+	remove_by_prefix(psprintf("migrate_ext_" INT64_FORMAT "_", migration_id));
+}
+
+/* Removes what watches the side that was replaced: the guard or the forwarding. */
+void
+trigger_remove_stale(int64 migration_id)
+{
+	remove_by_prefix(trigger_name(migration_id, "guard", ""));
+	remove_by_prefix(trigger_name(migration_id, CAPTURE_STALE, ""));
 }

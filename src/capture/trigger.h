@@ -9,9 +9,15 @@
 #include "nodes/pg_list.h"
 #include "catalog/migration.h"
 
-extern void trigger_install_capture(const Migration *m, List *mappings, bool reverse);
+/* Directions of a capturing trigger. */
+#define CAPTURE_FORWARD "forward"
+#define CAPTURE_REVERSE "reverse"
+#define CAPTURE_STALE "stale"	/* forward, from the side that was replaced */
+
+extern void trigger_install_capture(const Migration *m, List *mappings, const char *direction);
 extern void trigger_install_guard(const Migration *m, List *mappings);
 extern void trigger_remove_all(int64 migration_id);
+extern void trigger_remove_stale(int64 migration_id);
 extern List *trigger_relations(int64 migration_id);
 
 #endif							/* MIGRATE_TRIGGER_H */

@@ -259,7 +259,7 @@ copy_rows(Batch *b)
 	ApplyFrame	frame;
 	ErrorData  *volatile error = NULL;
 
-	apply_begin(&frame, b->g->id);
+	apply_begin(&frame, b->g->id, MAPPING_FORWARD);
 	PG_TRY();
 	{
 		error = subxact_try(work_copy, b);

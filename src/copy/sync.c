@@ -185,7 +185,7 @@ work_settle(void *arg)
 	SpiScope	scope;
 	ApplyFrame	frame;
 
-	apply_begin(&frame, s->m->migration_id);
+	apply_begin(&frame, s->m->migration_id, s->m->reverse);
 	PG_TRY();
 	{
 		spi_open_owner(&scope, s->m->owner, s->m->time_zone);

@@ -182,6 +182,54 @@ wait_for_old_snapshots(const Migration *g)
 	}
 }
 
+/* Raises where a write to the old side could only be queued. */
+static void
+check_can_forward(List *mappings)
+{
+	ListCell   *lc;
+
+	foreach(lc, mappings)
+	{
+		Mapping    *m = lfirst(lc);
+
+		if (strcmp(m->capture, "trigger") != 0 || !projection_source_is_unique(m, false))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("writes to %s cannot be forwarded: they would only be queued",
+							name_relation(m->source)),
+					 errhint("Set stale_writes to reject.")));
+	}
+}
+
+/*
+ * Sees to writes of applications that have not moved yet: setting stale_writes
+ * says whether the old side rejects or forwards them.
+ */
+static void
+watch_old_side(const Migration *g)
+{
+	List	   *mappings = mapping_list(g->id, MAPPING_FORWARD);
+
+	if (strcmp(setting_text(g->settings, "stale_writes"), "forward") == 0)
+	{
+		check_can_forward(mappings);
+		trigger_install_capture(g, mappings, CAPTURE_STALE);
+	}
+	else
+		trigger_install_guard(g, mappings);
+}
+
+/* Applies a changed stale_writes where the old side is watched already. */
+void
+cutover_change_stale_writes(const Migration *g)
+{
+	if (!migration_is_switched(g))
+		return;
+	cutover_lock(g, true);
+	trigger_remove_stale(g->id);
+	watch_old_side(g);
+}
+
 /* Checks the method. */
 static void
 check_method(const char *method)
@@ -241,8 +289,8 @@ migrate_cutover(PG_FUNCTION_ARGS)
 				 errhint("Their errors are in migrate_ext.dirty_key.")));
 	reverse = mapping_list(g->id, MAPPING_REVERSE);
 	trigger_remove_all(g->id);
-	trigger_install_capture(g, reverse, MAPPING_REVERSE);
-	trigger_install_guard(g, mapping_list(g->id, MAPPING_FORWARD));
+	trigger_install_capture(g, reverse, CAPTURE_REVERSE);
+	watch_old_side(g);
 	cutover_advance_sequences(mapping_list(g->id, MAPPING_FORWARD));
 	phase_move(g, "soak", psprintf("{\"method\": \"switch\", \"locked_ms\": %.1f}", cutover_elapsed_ms()),
 			   reason);

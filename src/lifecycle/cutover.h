@@ -11,6 +11,7 @@
 
 extern void cutover_lock(const Migration *g, bool both_sides);
 extern int64 cutover_drain(const Migration *g, bool reverse);
+extern void cutover_change_stale_writes(const Migration *g);
 extern void cutover_advance_sequences(List *mappings);
 extern double cutover_elapsed_ms(void);
 

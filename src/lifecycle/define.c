@@ -17,6 +17,7 @@
 #include "catalog/job.h"
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
+#include "lifecycle/cutover.h"
 #include "lifecycle/phase.h"
 
 MIGRATE_FUNCTION(migrate_create);
@@ -100,6 +101,8 @@ migrate_set(PG_FUNCTION_ARGS)
 		phase_require(g, "migrate_set('time_zone')", PHASES("planned", "rolled_back"));
 	migration_set_setting(g->id, name, value);
 	mapping_invalidate(g->id);
+	if (strcmp(name, "stale_writes") == 0)
+		cutover_change_stale_writes(migration_get_by_id(g->id));
 	event_record(g, "setting", NULL, NULL,
 				 psprintf("%s: %s -> %s", name, before, value ? value : "default"));
 	PG_RETURN_TEXT_P(cstring_to_text(before));

@@ -54,7 +54,7 @@ migrate_start(PG_FUNCTION_ARGS)
 		if (has_rows)
 			dirty_key_add_every(m->id, "reconcile", NULL);
 	}
-	trigger_install_capture(g, mappings, MAPPING_FORWARD);
+	trigger_install_capture(g, mappings, CAPTURE_FORWARD);
 	migration_mark_changed(g->id);
 	phase_move(g, "dual_write", NULL, NULL);
 	PG_RETURN_TEXT_P(cstring_to_text(g->phase));
