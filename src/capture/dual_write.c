@@ -17,6 +17,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -656,11 +657,43 @@ describe_call(Capture *c, TriggerData *trigger)
 	c->paired = old_rows == new_rows || c->images.old_rows == NULL;
 }
 
+/*
+ * A row trigger's call as that of a statement that touched this row.  Such a
+ * trigger is there for the apply of logical replication, which fires no
+ * statement triggers.
+ */
+static TriggerData *
+as_statement(const TriggerData *row)
+{
+	TriggerData *statement = palloc(sizeof(TriggerData));
+	Trigger    *trigger = palloc(sizeof(Trigger));
+	TupleTableSlot *old_row = TRIGGER_FIRED_BY_INSERT(row->tg_event) ? NULL : row->tg_trigslot;
+	TupleTableSlot *new_row = TRIGGER_FIRED_BY_INSERT(row->tg_event) ? row->tg_trigslot :
+		TRIGGER_FIRED_BY_UPDATE(row->tg_event) ? row->tg_newslot : NULL;
+
+	*statement = *row;
+	*trigger = *row->tg_trigger;
+	statement->tg_event &= ~TRIGGER_EVENT_ROW;
+	statement->tg_trigger = trigger;
+	if (old_row != NULL)
+	{
+		statement->tg_oldtable = tuplestore_begin_heap(true, false, work_mem);
+		tuplestore_puttupleslot(statement->tg_oldtable, old_row);
+		trigger->tgoldtable = OLD_TABLE;
+	}
+	if (new_row != NULL)
+	{
+		statement->tg_newtable = tuplestore_begin_heap(true, false, work_mem);
+		tuplestore_puttupleslot(statement->tg_newtable, new_row);
+		trigger->tgnewtable = NEW_TABLE;
+	}
+	return statement;
+}
+
 static void
 check_called_as_trigger(FunctionCallInfo fcinfo, const char *name)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(((TriggerData *) fcinfo->context)->tg_event) ||
 		((TriggerData *) fcinfo->context)->tg_trigger->tgnargs != 2)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -676,6 +709,8 @@ MIGRATE_FUNCTION(migrate_capture);
  *
  * What the other direction's write does to this side is not captured: it came
  * from there.
+ *
+ * As an AFTER row trigger it works for logical replication only.
  */
 Datum
 migrate_capture(PG_FUNCTION_ARGS)
@@ -687,6 +722,12 @@ migrate_capture(PG_FUNCTION_ARGS)
 	bool		reverse;
 
 	check_called_as_trigger(fcinfo, "migrate_ext.capture");
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	{
+		if (!IsLogicalWorker())
+			return PointerGetDatum(NULL);
+		trigger = as_statement(trigger);
+	}
 	describe_call(&c, trigger);
 	if (c.event != 't' && c.rows == 0)
 		return PointerGetDatum(NULL);
@@ -725,17 +766,23 @@ migrate_capture(PG_FUNCTION_ARGS)
 MIGRATE_FUNCTION(migrate_reject_stale_write);
 
 /*
- * migrate_ext.reject_stale_write(): the BEFORE statement trigger on the side
- * that is no longer authoritative.  Lets only the extension's own writes pass.
+ * migrate_ext.reject_stale_write(): the BEFORE trigger on the side that is no
+ * longer authoritative.  Lets only the extension's own writes pass.  As a row
+ * trigger it is there for the apply of logical replication, which then stops
+ * with the error: what it would have written is not lost.
  */
 Datum
 migrate_reject_stale_write(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	bool		row;
 
 	check_called_as_trigger(fcinfo, "migrate_ext.reject_stale_write");
-	if (is_applying(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10), MAPPING_REVERSE))
-		return PointerGetDatum(NULL);
+	row = TRIGGER_FIRED_FOR_ROW(trigger->tg_event);
+	if (is_applying(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10), MAPPING_REVERSE) ||
+		(row && !IsLogicalWorker()))
+		return PointerGetDatum(!row ? NULL : TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+							   trigger->tg_newtuple : trigger->tg_trigtuple);
 	reject_stale(trigger->tg_relation, "Point this application at the new tables, or call migrate_rollback.");
 }
 

@@ -13,6 +13,7 @@
 
 #include "catalog/pg_inherits.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "base/quote.h"
 #include "base/spi.h"
@@ -20,25 +21,36 @@
 #include "catalog/mapping.h"
 #include "projection/projection.h"
 
-/* Creates one trigger and ties it to the extension. */
-static void
-create_trigger(Oid relid, const char *name, const char *timing, const char *tables,
-			   const char *function, int64 migration_id, const char *direction)
-{
-	char	   *relation = quote_relation(relid);
-
-	spi_run(psprintf("CREATE TRIGGER %s %s ON %s %s FOR EACH STATEMENT "
-					 "EXECUTE FUNCTION " MIGRATE_SCHEMA ".%s(" INT64_FORMAT ", %s)",
-					 quote_identifier(name), timing, relation, tables, function,
-					 migration_id, direction), SPI_NO_ARGS);
-	spi_run(psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION migrate_ext",
-					 quote_identifier(name), relation), SPI_NO_ARGS);
-}
-
 static char *
 trigger_name(int64 migration_id, const char *direction, const char *event)
 {
 	return psprintf("migrate_ext_" INT64_FORMAT "_%s_%s", migration_id, direction, event);
+}
+
+/* A trigger to create. */
+typedef struct TriggerDef
+{
+	const char *event;			/* ends its name */
+	const char *timing;
+	const char *level;			/* transition tables and FOR EACH */
+	const char *function;
+	const char *enabled;		/* in which session_replication_role */
+} TriggerDef;
+
+/* Creates one trigger and ties it to the extension. */
+static void
+create_trigger(Oid relid, const TriggerDef *def, int64 migration_id, const char *direction)
+{
+	char	   *relation = quote_relation(relid);
+	const char *name = quote_identifier(trigger_name(migration_id, direction, def->event));
+
+	spi_run(psprintf("CREATE TRIGGER %s %s ON %s %s "
+					 "EXECUTE FUNCTION " MIGRATE_SCHEMA ".%s(" INT64_FORMAT ", %s)",
+					 name, def->timing, relation, def->level, def->function, migration_id, direction),
+			SPI_NO_ARGS);
+	spi_run(psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION migrate_ext", name, relation),
+			SPI_NO_ARGS);
+	spi_run(psprintf("ALTER TABLE %s ENABLE %s TRIGGER %s", relation, def->enabled, name), SPI_NO_ARGS);
 }
 
 /* The distinct sources (or targets) of mappings, each with its descendants. */
@@ -58,32 +70,37 @@ relations_of(List *mappings)
 /*
  * Installs the dual-write triggers on the source of every mapping, and on its
  * partitions and children: a statement trigger fires only for the relation
- * that the statement names.  direction is one of the CAPTURE_ words.
+ * that the statement names.  They fire in every session_replication_role.
+ * The apply of logical replication fires row triggers only, and has one of
+ * its own.  direction is one of the CAPTURE_ words.
  */
 void
 trigger_install_capture(const Migration *m, List *mappings, const char *direction)
 {
-	static const struct
+	static const TriggerDef statement[] =
 	{
-		const char *event;
-		const char *timing;
-		const char *tables;
-	}			events[] =
-	{
-		{"insert", "AFTER INSERT", "REFERENCING NEW TABLE AS " NEW_TABLE},
-		{"update", "AFTER UPDATE", "REFERENCING OLD TABLE AS " OLD_TABLE " NEW TABLE AS " NEW_TABLE},
-		{"delete", "AFTER DELETE", "REFERENCING OLD TABLE AS " OLD_TABLE},
-		{"truncate", "AFTER TRUNCATE", ""},
+		{"insert", "AFTER INSERT", "REFERENCING NEW TABLE AS " NEW_TABLE " FOR EACH STATEMENT", "capture", "ALWAYS"},
+		{"update", "AFTER UPDATE", "REFERENCING OLD TABLE AS " OLD_TABLE " NEW TABLE AS " NEW_TABLE
+		" FOR EACH STATEMENT", "capture", "ALWAYS"},
+		{"delete", "AFTER DELETE", "REFERENCING OLD TABLE AS " OLD_TABLE " FOR EACH STATEMENT", "capture", "ALWAYS"},
+		{"truncate", "AFTER TRUNCATE", "FOR EACH STATEMENT", "capture", "ALWAYS"},
 	};
+	static const TriggerDef replicated =
+	{"replicated", "AFTER INSERT OR UPDATE OR DELETE", "FOR EACH ROW", "capture", "REPLICA"};
 	SpiScope	scope;
 	ListCell   *lc;
 
 	spi_open_catalog(&scope);
 	foreach(lc, relations_of(mappings))
 	{
-		for (int i = 0; i < lengthof(events); i++)
-			create_trigger(lfirst_oid(lc), trigger_name(m->id, direction, events[i].event),
-						   events[i].timing, events[i].tables, "capture", m->id, direction);
+		Oid			relid = lfirst_oid(lc);
+
+		for (int i = 0; i < lengthof(statement); i++)
+			create_trigger(relid, &statement[i], m->id, direction);
+
+		/* a partitioned table gives its row triggers to its partitions itself */
+		if (!get_rel_relispartition(relid))
+			create_trigger(relid, &replicated, m->id, direction);
 	}
 	spi_close(&scope);
 }
@@ -96,23 +113,28 @@ trigger_install_capture(const Migration *m, List *mappings, const char *directio
 void
 trigger_install_guard(const Migration *m, List *mappings)
 {
+	static const TriggerDef statement =
+	{"write", "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "FOR EACH STATEMENT", "reject_stale_write", "ALWAYS"};
+	static const TriggerDef replicated =
+	{"replicated", "BEFORE INSERT OR UPDATE OR DELETE", "FOR EACH ROW", "reject_stale_write", "REPLICA"};
 	SpiScope	scope;
 	ListCell   *lc;
 
 	spi_open_catalog(&scope);
 	foreach(lc, relations_of(mappings))
 	{
-		create_trigger(lfirst_oid(lc), trigger_name(m->id, "guard", "write"),
-					   "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "",
-					   "reject_stale_write", m->id, "guard");
+		create_trigger(lfirst_oid(lc), &statement, m->id, "guard");
+		if (!get_rel_relispartition(lfirst_oid(lc)))
+			create_trigger(lfirst_oid(lc), &replicated, m->id, "guard");
 	}
 	spi_close(&scope);
 }
 
+/* The triggers whose names begin with $1, but for a partition's copies of its parent's. */
 #define OWN_TRIGGERS \
 	"SELECT DISTINCT tgrelid, tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid " \
 	"WHERE p.pronamespace = '" MIGRATE_SCHEMA "'::regnamespace " \
-	"AND starts_with(tgname::text, $1) ORDER BY 1, 2"
+	"AND starts_with(tgname::text, $1) AND tgparentid = 0 ORDER BY 1, 2"
 
 /* The relations that carry a trigger of the migration. */
 List *
