@@ -43,6 +43,7 @@ typedef struct DirectRun
 {
 	DirectPlan *d;
 	const Mapping *m;
+	const bool *stale;			/* has anything the plan is made of changed? */
 	PlainTable *table;			/* NULL until it is needed */
 	Datum	   *values;			/* by target attribute */
 	bool	   *nulls;
@@ -236,7 +237,10 @@ direct_plan(const Mapping *m, Oid relid, MemoryContext parent)
 	return d;
 }
 
-/* Opens the target when the first row needs it. */
+/*
+ * Opens the target when the first row needs it.  Only when it is locked it is
+ * certain that the plan is for the table as it is.
+ */
 static PlainTable *
 target_table(DirectRun *run)
 {
@@ -247,6 +251,10 @@ target_table(DirectRun *run)
 		run->table = plain_table_open(run->m->target, run->d->key_index, run->d->nkeys,
 									  run->d->program->writes);
 		MemoryContextSwitchTo(old);
+		if (*run->stale)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("the definition of \"%s\" has changed", get_rel_name(run->m->target))));
 	}
 	return run->table;
 }
@@ -508,12 +516,13 @@ may_write(const Mapping *m)
 
 /*
  * Applies a statement's rows to the target; false if the rest, or all of it,
- * must be done by SQL.  Called as the mapping's owner.
+ * must be done by SQL.  *stale tells whether the plan has become useless.
+ * Called as the mapping's owner.
  */
 bool
-direct_apply(DirectPlan *d, const Mapping *m, const DirectRows *rows)
+direct_apply(DirectPlan *d, const Mapping *m, const DirectRows *rows, const bool *stale)
 {
-	DirectRun	run = {d, m};
+	DirectRun	run = {d, m, stale};
 	bool		applied;
 
 	if (!may_write(m))

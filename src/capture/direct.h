@@ -44,6 +44,7 @@ typedef struct DirectRows
 } DirectRows;
 
 extern DirectPlan *direct_plan(const Mapping *m, Oid relid, MemoryContext parent);
-extern bool direct_apply(DirectPlan *d, const Mapping *m, const DirectRows *rows);
+extern bool direct_apply(DirectPlan *d, const Mapping *m, const DirectRows *rows,
+						 const bool *stale);
 
 #endif							/* MIGRATE_DIRECT_H */

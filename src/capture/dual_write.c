@@ -300,7 +300,7 @@ apply_directly(Capture *c, CaptureMapping *cm)
 	}
 	else
 		identity_become_role(&identity, m->owner);
-	applied = direct_apply(cm->direct, m, &c->images);
+	applied = direct_apply(cm->direct, m, &c->images, &c->set->stale);
 	if (cm->direct->needs_settings)
 		PopActiveSnapshot();
 	identity_restore(&identity);

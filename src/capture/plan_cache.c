@@ -37,9 +37,9 @@ static HTAB *capture_sets = NULL;
 /* Counts invalidations, to see those that come while a set is built. */
 static uint64 invalidations = 0;
 
-/* A function changed: drop the plans that may have it inlined, or call it. */
+/* A function or a domain changed: drop the plans that may be made of it. */
 static void
-forget_functions(Datum arg, int cacheid, uint32 hashvalue)
+forget_code(Datum arg, int cacheid, uint32 hashvalue)
 {
 	HASH_SEQ_STATUS seq;
 	CaptureEntry *entry;
@@ -56,7 +56,7 @@ forget_functions(Datum arg, int cacheid, uint32 hashvalue)
 		{
 			DirectPlan *d = ((CaptureMapping *) lfirst(lc))->direct;
 
-			if (d != NULL && d->needs_settings)
+			if (d != NULL && d->program->calls_user_code)
 				entry->set->stale = true;
 		}
 	}
@@ -226,5 +226,6 @@ void
 plan_cache_init(void)
 {
 	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
-	CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, forget_code, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, forget_code, (Datum) 0);
 }

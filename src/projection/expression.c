@@ -15,7 +15,6 @@
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
@@ -294,8 +293,8 @@ expression_condition_over_target(const char *text, Oid relid)
 
 /*
  * A stored expression as a tree to evaluate over a row of the source, coerced
- * as an assignment to the target's column; attnum 0 means a condition.  One
- * with a subquery is returned as it was parsed.
+ * as an assignment to the target's column; attnum 0 means a condition.  Not yet
+ * planned: what the planner inlines is still to be seen.
  */
 Expr *
 expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum)
@@ -312,7 +311,7 @@ expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum)
 	assign_expr_collations(pstate, expr);
 	free_parsestate(pstate);
 	relation_close(rel, NoLock);
-	return contain_subplans(expr) ? (Expr *) expr : expression_planner((Expr *) expr);
+	return (Expr *) expr;
 }
 
 static bool

@@ -27,14 +27,18 @@ needs_plan(Expr *tree)
 	return contain_subplans((Node *) tree);
 }
 
-/* Notes what a tree needs; returns its executable form. */
+/*
+ * Notes what a tree needs; returns its executable form.  A function may be
+ * inlined and a domain without checks vanish in it: so what it is made of is
+ * asked before.
+ */
 static ExprState *
 add_tree(Program *p, Expr *tree)
 {
 	pull_varattnos((Node *) tree, 1, &p->reads);
 	p->calls_user_code = p->calls_user_code || expression_calls_user_code(tree);
 	p->needs_settings = p->needs_settings || p->calls_user_code || contain_mutable_functions((Node *) tree);
-	return ExecInitExpr(tree, NULL);
+	return ExecInitExpr(expression_planner(tree), NULL);
 }
 
 /* Attribute numbers as they are, from the set that pull_varattnos makes. */
