@@ -43,11 +43,15 @@ OBJS = \
 	src/projection/shape.o \
 	src/hash/checksum.o \
 	src/hash/encode.o \
+	src/capture/apply.o \
+	src/capture/apply_frame.o \
 	src/capture/direct.o \
 	src/capture/dual_write.o \
 	src/capture/plan_cache.o \
+	src/capture/source_write.o \
 	src/capture/transition.o \
 	src/capture/trigger.o \
+	src/capture/trigger_function.o \
 	src/copy/backfill.o \
 	src/copy/sync.o \
 	src/verify/compare.o \

@@ -7,7 +7,8 @@
 #include "fmgr.h"
 
 #include "base/compat.h"
-#include "capture/dual_write.h"
+#include "capture/plan_cache.h"
+#include "capture/transition.h"
 #include "lifecycle/phase.h"
 
 MIGRATE_MODULE_MAGIC;
@@ -18,6 +19,7 @@ PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
-	dual_write_init();
+	plan_cache_init();
+	transition_init();
 	phase_init();
 }

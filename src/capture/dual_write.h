@@ -6,17 +6,36 @@
 #define MIGRATE_DUAL_WRITE_H
 
 #include "postgres.h"
+#include "commands/trigger.h"
 
-/* A write of ours that is under way, in one direction of a migration. */
-typedef struct ApplyFrame
+#include "capture/direct.h"
+#include "capture/plan_cache.h"
+#include "catalog/dirty_key.h"
+
+/* One call of the trigger. */
+typedef struct Capture
 {
-	int64		migration_id;
-	bool		reverse;
-	struct ApplyFrame *previous;
-} ApplyFrame;
+	TriggerData *trigger;
+	CaptureSet *set;
+	char		event;			/* i, u, d, t */
+	int64		rows;			/* in the larger transition table */
+	bool		paired;			/* an update's tables have old and new rows in step */
+	bool		alone;			/* no other part of the command wrote the source before */
+	bool		current;		/* the rows in the tables are the source rows */
+	bool		stale;			/* written to the side that was replaced */
+	DirectRows	images;
+} Capture;
 
-extern void apply_begin(ApplyFrame *frame, int64 migration_id, bool reverse);
-extern void apply_end(ApplyFrame *frame);
-extern void dual_write_init(void);
+/* source_write.c: are the rows in the tables the source rows? */
+extern void source_write_look(Capture *c);
+extern bool source_write_came_between(const Capture *c);
+
+/* apply.c: the statement's rows, to the targets or to the dirty queue */
+extern void capture_apply(Capture *c, List *mappings);
+extern void capture_record_keys(Capture *c, const Mapping *m, const DirtyKeyError *error);
+
+/* dual_write.c: the same, whatever fails */
+extern void dual_write_rows(Capture *c);
+extern void dual_write_truncate(const Capture *c);
 
 #endif							/* MIGRATE_DUAL_WRITE_H */

@@ -42,7 +42,7 @@
 #include "base/setting.h"
 #include "base/spi.h"
 #include "base/subxact.h"
-#include "capture/dual_write.h"
+#include "capture/apply_frame.h"
 #include "catalog/dirty_key.h"
 #include "catalog/job.h"
 #include "copy/sync.h"

@@ -1,0 +1,300 @@
+/*
+ * apply.c
+ *		Applies the rows of one statement to the targets of its mappings.
+ *
+ * Directly where they are the source rows, by SQL over the transition tables
+ * otherwise; as the mapping's owner either way, under the latest snapshot (the
+ * transaction's own would miss target rows that the backfill has committed
+ * since it began).  Where only a sync can tell, keys become dirty.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "base/identity.h"
+#include "base/spi.h"
+#include "capture/dual_write.h"
+#include "projection/projection.h"
+
+/* Above this many rows a plan is made for the statement, and not kept. */
+#define CACHED_PLAN_ROWS 1000
+
+/* Dirty keys are written in pieces of this size. */
+#define KEY_CHUNK 5000
+
+/* Runs one statement over the transition tables under the latest snapshot. */
+static void
+run_plan(SPIPlanPtr plan)
+{
+	int			rc = SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(),
+										  InvalidSnapshot, false, true, 0);
+
+	if (rc < 0)
+		elog(ERROR, "could not execute dual write: %s", SPI_result_code_string(rc));
+}
+
+static SPIPlanPtr
+prepare(const char *sql)
+{
+	SPIPlanPtr	plan = SPI_prepare(sql, 0, NULL);
+
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+/*
+ * Runs a list of statements.  Their plans have no parameters, so a kept plan
+ * would be one made for the row counts of its first use: for many rows a
+ * fresh one is made.
+ */
+static void
+run_statements(CaptureSet *set, CapturePlans *p, int64 rows)
+{
+	for (int i = 0; i < list_length(p->statements); i++)
+	{
+		if (rows > CACHED_PLAN_ROWS)
+		{
+			SPIPlanPtr	plan = prepare(list_nth(p->statements, i));
+
+			run_plan(plan);
+			SPI_freeplan(plan);
+			continue;
+		}
+		if (p->plans[i] == NULL)
+		{
+			SPIPlanPtr	plan = prepare(list_nth(p->statements, i));
+
+			if (SPI_keepplan(plan) != 0)
+				elog(ERROR, "could not keep a plan");
+			p->plans[i] = plan;
+		}
+		run_plan(p->plans[i]);
+	}
+}
+
+/* Builds the statements of a list when they are first needed. */
+static void
+build(CaptureSet *set, CapturePlans *p, List *(*make) (const Mapping *m), const Mapping *m)
+{
+	MemoryContext old;
+
+	if (p->built)
+		return;
+	old = MemoryContextSwitchTo(set->context);
+	p->statements = make(m);
+	p->plans = palloc0(sizeof(SPIPlanPtr) * Max(list_length(p->statements), 1));
+	p->built = true;
+	MemoryContextSwitchTo(old);
+}
+
+/* Reads the keys of a statement as the owner, adds them as dirty keys. */
+static void
+record_keys(Capture *c, const Mapping *m, TransitionKeys which, const char *reason,
+			const DirtyKeyError *error)
+{
+	SPIPlanPtr	plan = prepare(projection_transition_keys(m, which));
+	Portal		portal = NULL;
+	Identity	identity;
+
+	for (;;)
+	{
+		Datum	   *keys;
+		uint64		n;
+
+		identity_become_owner(&identity, m->owner, m->time_zone);
+		if (portal == NULL)
+			portal = SPI_cursor_open(NULL, plan, NULL, NULL, false);
+		SPI_cursor_fetch(portal, true, KEY_CHUNK);
+		identity_restore(&identity);
+
+		n = SPI_processed;
+		if (n == 0)
+			break;
+		keys = palloc(sizeof(Datum) * n);
+		for (uint64 i = 0; i < n; i++)
+			keys[i] = spi_get_datum(i, 1);
+		dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT),
+					  reason, error);
+		pfree(keys);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	SPI_freeplan(plan);
+}
+
+/* All keys that the statement touched. */
+static TransitionKeys
+touched_keys(const Capture *c)
+{
+	return c->event == 'i' ? KEYS_NEW : c->event == 'd' ? KEYS_OLD : KEYS_BOTH;
+}
+
+/* Adds all keys that the statement touched, with the error that is the reason. */
+void
+capture_record_keys(Capture *c, const Mapping *m, const DirtyKeyError *error)
+{
+	record_keys(c, m, touched_keys(c), "error", error);
+}
+
+/*
+ * While the copy is under way, keys whose row is removed also become dirty: a
+ * batch that is not committed yet may bring the row back, and only a look
+ * after the barrier can tell.
+ */
+static void
+record_removals(Capture *c, const Mapping *m)
+{
+	if (!m->complete && !m->reverse)
+		record_keys(c, m, c->event == 'd' ? KEYS_OLD : KEYS_GONE, "delete", NULL);
+}
+
+/* First half of a mapping's work: what is no longer there. */
+static void
+remove_by_sql(Capture *c, CaptureMapping *cm)
+{
+	Mapping    *m = cm->mapping;
+	Identity	identity;
+
+	identity_become_owner(&identity, m->owner, m->time_zone);
+	build(c->set, &cm->removal, projection_delete_old, m);
+	run_statements(c->set, &cm->removal, c->rows);
+	identity_restore(&identity);
+}
+
+/* Second half: what is there now. */
+static void
+upsert_by_sql(Capture *c, CaptureMapping *cm)
+{
+	Mapping    *m = cm->mapping;
+	Identity	identity;
+
+	identity_become_owner(&identity, m->owner, m->time_zone);
+	build(c->set, &cm->upsert, projection_upsert_new, m);
+	run_statements(c->set, &cm->upsert, c->rows);
+	identity_restore(&identity);
+}
+
+/* Finds out whether a mapping's target can be written directly. */
+static DirectPlan *
+plan_directly(Capture *c, CaptureMapping *cm)
+{
+	if (!cm->planned)
+	{
+		Identity	identity;
+
+		identity_become_owner(&identity, cm->mapping->owner, cm->mapping->time_zone);
+		cm->direct = direct_plan(cm->mapping, c->set->relid, c->set->context);
+		cm->planned = true;
+		identity_restore(&identity);
+	}
+	return cm->direct;
+}
+
+/* May the statement be applied to the mapping's target directly? */
+static bool
+is_direct(Capture *c, CaptureMapping *cm)
+{
+	DirectPlan *d;
+
+	if (!c->current || cm->queue)
+		return false;
+	d = plan_directly(c, cm);
+	if (d == NULL)
+		return false;
+	switch (c->event)
+	{
+		case 'i':
+			return true;
+		case 'u':
+			return c->paired;
+		default:
+			return c->alone && d->removes;
+	}
+}
+
+/* Applies the statement to the mapping's target directly; false: not all of it. */
+static bool
+apply_directly(Capture *c, CaptureMapping *cm)
+{
+	const Mapping *m = cm->mapping;
+	Identity	identity;
+	bool		applied;
+
+	if (cm->direct->needs_settings)
+	{
+		identity_become_owner(&identity, m->owner, m->time_zone);
+		PushActiveSnapshot(GetLatestSnapshot());
+	}
+	else
+		identity_become_role(&identity, m->owner);
+	applied = direct_apply(cm->direct, m, &c->images, &c->set->stale);
+	if (cm->direct->needs_settings)
+		PopActiveSnapshot();
+	identity_restore(&identity);
+	return applied;
+}
+
+/* Removals of one mapping. */
+static void
+apply_removals(Capture *c, CaptureMapping *cm)
+{
+	bool		direct = is_direct(c, cm);
+
+	if (c->event == 'i' || (direct && c->event == 'u'))
+		return;
+	record_removals(c, cm->mapping);
+	if (!direct || !apply_directly(c, cm))
+		remove_by_sql(c, cm);
+}
+
+/* Upserts of one mapping; of an update that is applied directly, everything. */
+static void
+apply_upserts(Capture *c, CaptureMapping *cm)
+{
+	if (c->event == 'd')
+		return;
+	if (is_direct(c, cm))
+	{
+		if (apply_directly(c, cm))
+			return;
+		if (c->event == 'u')
+		{
+			record_removals(c, cm->mapping);
+			remove_by_sql(c, cm);
+		}
+	}
+	upsert_by_sql(c, cm);
+}
+
+/*
+ * Applies the statement to the targets of some mappings: removals in reverse
+ * order and then upserts in order, so that a child goes before its parent and
+ * comes after it.  Where only a sync can tell, keys become dirty.
+ */
+void
+capture_apply(Capture *c, List *mappings)
+{
+	for (int i = list_length(mappings) - 1; i >= 0; i--)
+	{
+		CaptureMapping *cm = list_nth(mappings, i);
+
+		if (cm->queue)
+			record_keys(c, cm->mapping, touched_keys(c), "queue", NULL);
+		else
+			apply_removals(c, cm);
+	}
+	for (int i = 0; i < list_length(mappings); i++)
+	{
+		CaptureMapping *cm = list_nth(mappings, i);
+
+		if (!cm->queue)
+			apply_upserts(c, cm);
+	}
+}
+

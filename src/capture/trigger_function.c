@@ -1,0 +1,188 @@
+/*
+ * trigger_function.c
+ *		The trigger functions: what was written, and is it for us?
+ *
+ * One call per statement, whatever its size.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "replication/logicalworker.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+
+#include "base/compat.h"
+#include "capture/apply_frame.h"
+#include "capture/dual_write.h"
+#include "capture/transition.h"
+#include "projection/projection.h"
+
+static MIGRATE_NORETURN void
+reject_stale(Relation relation, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot write to \"%s\": it was replaced by a migration",
+					RelationGetRelationName(relation)),
+			 errdetail("After the cutover the new side takes the writes, and is copied back here."),
+			 errhint("%s", hint)));
+}
+
+/* Fills in what the trigger was called for. */
+static void
+describe_call(Capture *c, TriggerData *trigger)
+{
+	int64		old_rows = 0;
+	int64		new_rows = 0;
+
+	memset(c, 0, sizeof(Capture));
+	c->trigger = trigger;
+	c->event = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? 'i' :
+		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? 'u' :
+		TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ? 'd' : 't';
+	if (trigger->tg_oldtable != NULL)
+		old_rows = tuplestore_tuple_count(trigger->tg_oldtable);
+	if (trigger->tg_newtable != NULL)
+		new_rows = tuplestore_tuple_count(trigger->tg_newtable);
+	c->rows = Max(old_rows, new_rows);
+	c->images = (DirectRows) {trigger->tg_relation, trigger->tg_oldtable, trigger->tg_newtable};
+
+	/* no old rows were collected: the update leaves key and filter alone */
+	if (c->event == 'u' && old_rows == 0)
+		c->images.old_rows = NULL;
+	c->paired = old_rows == new_rows || c->images.old_rows == NULL;
+}
+
+/*
+ * A row trigger's call as that of a statement that touched this row.  Such a
+ * trigger is there for the apply of logical replication, which fires no
+ * statement triggers.
+ */
+static TriggerData *
+as_statement(const TriggerData *row)
+{
+	TriggerData *statement = palloc(sizeof(TriggerData));
+	Trigger    *trigger = palloc(sizeof(Trigger));
+	TupleTableSlot *old_row = TRIGGER_FIRED_BY_INSERT(row->tg_event) ? NULL : row->tg_trigslot;
+	TupleTableSlot *new_row = TRIGGER_FIRED_BY_INSERT(row->tg_event) ? row->tg_trigslot :
+		TRIGGER_FIRED_BY_UPDATE(row->tg_event) ? row->tg_newslot : NULL;
+
+	*statement = *row;
+	*trigger = *row->tg_trigger;
+	statement->tg_event &= ~TRIGGER_EVENT_ROW;
+	statement->tg_trigger = trigger;
+	if (old_row != NULL)
+	{
+		statement->tg_oldtable = tuplestore_begin_heap(true, false, work_mem);
+		tuplestore_puttupleslot(statement->tg_oldtable, old_row);
+		trigger->tgoldtable = OLD_TABLE;
+	}
+	if (new_row != NULL)
+	{
+		statement->tg_newtable = tuplestore_begin_heap(true, false, work_mem);
+		tuplestore_puttupleslot(statement->tg_newtable, new_row);
+		trigger->tgnewtable = NEW_TABLE;
+	}
+	return statement;
+}
+
+static void
+check_called_as_trigger(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		((TriggerData *) fcinfo->context)->tg_trigger->tgnargs != 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" is called only by the triggers that migrate_start installs", name)));
+}
+
+MIGRATE_FUNCTION(migrate_capture);
+
+/*
+ * migrate_ext.capture(): the AFTER statement trigger on the authoritative
+ * side.  Arguments of the trigger: migration id, and forward, reverse or stale
+ * (forward, but from the side that was replaced).
+ *
+ * What the other direction's write does to this side is not captured: it came
+ * from there.
+ *
+ * As an AFTER row trigger it works for logical replication only.
+ */
+Datum
+migrate_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Capture		c;
+	ApplyFrame	frame;
+	int64		migration_id;
+	bool		reverse;
+
+	check_called_as_trigger(fcinfo, "migrate_ext.capture");
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	{
+		if (!IsLogicalWorker())
+			return PointerGetDatum(NULL);
+		trigger = as_statement(trigger);
+	}
+	describe_call(&c, trigger);
+	if (c.event != 't' && c.rows == 0)
+		return PointerGetDatum(NULL);
+
+	transition_note_function(fcinfo->flinfo->fn_oid);
+	migration_id = strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
+	reverse = strcmp(trigger->tg_trigger->tgargs[1], "reverse") == 0;
+	c.stale = strcmp(trigger->tg_trigger->tgargs[1], "stale") == 0;
+	if (apply_is_under_way(migration_id, !reverse))
+		return PointerGetDatum(NULL);
+	c.set = plan_cache_get(migration_id, RelationGetRelid(trigger->tg_relation), reverse);
+	if (c.set->mappings == NIL)
+	{
+		plan_cache_release(c.set);
+		return PointerGetDatum(NULL);
+	}
+
+	source_write_look(&c);
+	apply_begin(&frame, migration_id, reverse);
+	PG_TRY();
+	{
+		if (c.event == 't' && c.stale)
+			reject_stale(trigger->tg_relation, "TRUNCATE is not forwarded; truncate the new tables.");
+		else if (c.event == 't')
+			dual_write_truncate(&c);
+		else
+			dual_write_rows(&c);
+	}
+	PG_FINALLY();
+	{
+		apply_end(&frame);
+		plan_cache_release(c.set);
+	}
+	PG_END_TRY();
+	return PointerGetDatum(NULL);
+}
+
+MIGRATE_FUNCTION(migrate_reject_stale_write);
+
+/*
+ * migrate_ext.reject_stale_write(): the BEFORE trigger on the side that is no
+ * longer authoritative.  Lets only the extension's own writes pass.  As a row
+ * trigger it is there for the apply of logical replication, which then stops
+ * with the error: what it would have written is not lost.
+ */
+Datum
+migrate_reject_stale_write(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	bool		row;
+
+	check_called_as_trigger(fcinfo, "migrate_ext.reject_stale_write");
+	row = TRIGGER_FIRED_FOR_ROW(trigger->tg_event);
+	if (apply_is_under_way(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10), MAPPING_REVERSE) ||
+		(row && !IsLogicalWorker()))
+		return PointerGetDatum(!row ? NULL : TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+							   trigger->tg_newtuple : trigger->tg_trigtuple);
+	reject_stale(trigger->tg_relation, "Point this application at the new tables, or call migrate_rollback.");
+}
