@@ -54,6 +54,7 @@ OBJS = \
 	src/capture/trigger_function.o \
 	src/copy/backfill.o \
 	src/copy/sync.o \
+	src/copy/sync_pass.o \
 	src/verify/compare.o \
 	src/verify/repair.o \
 	src/verify/table_checksum.o \
@@ -70,6 +71,7 @@ OBJS = \
 	src/worker/launch.o \
 	src/worker/main.o \
 	src/worker/request.o \
+	src/worker/sync_job.o \
 	src/worker/wait.o \
 	src/report/report.o \
 	src/report/see.o
@@ -94,7 +96,7 @@ REGRESS   = extension checksum bad_input dual_write backfill lifecycle parallel_
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write
 PGTAP     = contract
-TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile 007_stress 008_interrupt 011_replication
+TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile 007_stress 008_interrupt 009_sync_worker 011_replication
 
 REGRESS_OPTS   = --inputdir=test
 ISOLATION_OPTS = --inputdir=test/isolation

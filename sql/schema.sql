@@ -75,6 +75,8 @@ CREATE TABLE migrate_ext.job (
 	started_at		timestamptz,
 	finished_at		timestamptz,
 	finished_xid	xid8,
+	keys_settled	bigint NOT NULL DEFAULT 0,
+	keys_per_second	float8,
 	throttle_reason	text,
 	error_sqlstate	text,
 	error_message	text,
@@ -83,6 +85,7 @@ CREATE TABLE migrate_ext.job (
 CREATE UNIQUE INDEX job_one_open ON migrate_ext.job (migration_id, kind)
 	WHERE status NOT IN ('cancelled', 'done');
 COMMENT ON TABLE migrate_ext.job IS 'one backfill, sync or verify run';
+COMMENT ON COLUMN migrate_ext.job.keys_per_second IS 'of a sync: keys settled in the last interval, per second';
 COMMENT ON COLUMN migrate_ext.job.finished_xid IS 'last transaction of the job: snapshots older than it do not see all copied rows';
 
 CREATE TABLE migrate_ext.job_range (
@@ -114,11 +117,13 @@ CREATE TABLE migrate_ext.dirty_key (
 	sqlstate		text,
 	message			text,
 	attempts		int NOT NULL DEFAULT 0,
+	retry_at		timestamptz,
 	dirtied_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
 	PRIMARY KEY (mapping_id, dirty_key_id)
 );
 COMMENT ON TABLE migrate_ext.dirty_key IS 'the target''s state for this key may be wrong: re-derive it from the source; append-only, so that no writer ever waits for another here';
 COMMENT ON COLUMN migrate_ext.dirty_key.key IS 'target key columns and values; null: any key may be wrong, compare all of them';
+COMMENT ON COLUMN migrate_ext.dirty_key.retry_at IS 'settling it has failed: the sync worker does not try again before';
 
 CREATE TABLE migrate_ext.rejected_row (
 	rejected_row_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -44,6 +44,13 @@ CREATE VIEW migrate_ext.ledger AS
 	WHERE v.newest;
 COMMENT ON VIEW migrate_ext.ledger IS 'every source row accounted for, by the newest verification of each mapping';
 
+-- whoever works on a job holds a session lock on it: see worker/launch.c
+CREATE VIEW migrate_ext.job_lock AS
+	SELECT (l.classid::bigint << 32) + l.objid::bigint AS job_id, l.pid FROM pg_catalog.pg_locks l
+	WHERE l.locktype = 'advisory' AND l.objsubid = 77 AND l.granted AND l.mode = 'ShareLock'
+		AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database());
+COMMENT ON VIEW migrate_ext.job_lock IS 'the sessions that work on a job now';
+
 CREATE VIEW migrate_ext.progress AS
 	SELECT g.name AS migration, g.phase,
 		CASE WHEN j.job_id IS NULL THEN 'no backfill'
@@ -60,23 +67,31 @@ CREATE VIEW migrate_ext.progress AS
 		CASE WHEN j.status IN ('requested', 'running') AND w.workers > 0 AND r.done > 0 AND r.done < r.total THEN
 			(clock_timestamp() - j.started_at) * ((r.total - r.done)::float8 / r.done) END AS eta,
 		w.workers, coalesce(r.batches, 0) AS batches, coalesce(r.retries, 0) AS retries,
-		coalesce(d.pending, 0) AS pending_keys, clock_timestamp() - d.oldest AS oldest_pending,
-		j.throttle_reason, j.error_message AS error, j.job_id, j.started_at, j.finished_at, g.owner
+		coalesce(d.pending, 0)::bigint AS pending_keys, clock_timestamp() - d.oldest AS oldest_pending,
+		j.throttle_reason, coalesce(j.error_message, s.error_message) AS error,
+		CASE WHEN s.status IN ('requested', 'running') THEN CASE WHEN sw.workers = 0 THEN 'not running'
+				WHEN g.paused THEN 'paused' WHEN s.throttle_reason IS NOT NULL THEN 'waiting' ELSE 'running' END
+			WHEN g.phase NOT IN ('planned', 'rolled_back', 'done') AND s.status IS DISTINCT FROM 'stopped'
+				AND coalesce((g.settings ->> 'sync_interval')::int, q.sync_interval) > 0 THEN 'not running'
+			ELSE 'off' END AS sync_state,
+		s.keys_per_second AS sync_rate, j.job_id, j.started_at, j.finished_at, g.owner
 	FROM migrate_ext.migration g
 	LEFT JOIN LATERAL (SELECT * FROM migrate_ext.job WHERE job.migration_id = g.migration_id
 		AND kind = 'backfill' ORDER BY job_id DESC LIMIT 1) j ON true
-	-- whoever works on a job holds a session lock on it: see worker/launch.c
-	LEFT JOIN LATERAL (SELECT count(*)::int AS workers FROM pg_catalog.pg_locks l
-		WHERE l.locktype = 'advisory' AND l.objsubid = 77 AND l.granted AND l.mode = 'ShareLock'
-			AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-			AND (l.classid::bigint << 32) + l.objid::bigint = j.job_id) w ON true
+	LEFT JOIN LATERAL (SELECT * FROM migrate_ext.job WHERE job.migration_id = g.migration_id
+		AND kind = 'sync' AND status <> 'cancelled' ORDER BY job_id DESC LIMIT 1) s ON true
+	LEFT JOIN LATERAL (SELECT count(*)::int AS workers FROM migrate_ext.job_lock l WHERE l.job_id = j.job_id) w ON true
+	LEFT JOIN LATERAL (SELECT count(*)::int AS workers FROM migrate_ext.job_lock l WHERE l.job_id = s.job_id) sw ON true
+	LEFT JOIN LATERAL (SELECT CASE WHEN count(*) > 0 THEN 1000 ELSE 0 END AS sync_interval FROM migrate_ext.mapping
+		WHERE mapping.migration_id = g.migration_id AND capture = 'queue') q ON true
 	LEFT JOIN LATERAL (SELECT sum(next_block - first_block)::bigint AS done,
 			sum(end_block - first_block)::bigint AS total, sum(rows)::bigint AS rows,
 			sum(batches)::bigint AS batches, sum(retries)::bigint AS retries
 		FROM migrate_ext.job_range WHERE job_range.job_id = j.job_id) r ON true
-	LEFT JOIN LATERAL (SELECT count(*) AS pending, min(dirtied_at) AS oldest
-		FROM migrate_ext.dirty_key JOIN migrate_ext.mapping USING (mapping_id)
-		WHERE mapping.migration_id = g.migration_id) d ON true;
+	-- the queues are read once, however many migrations there are
+	LEFT JOIN (SELECT mapping.migration_id, sum(n) AS pending, min(oldest) AS oldest
+		FROM (SELECT mapping_id, count(*) AS n, min(dirtied_at) AS oldest FROM migrate_ext.dirty_key GROUP BY 1) k
+		JOIN migrate_ext.mapping USING (mapping_id) GROUP BY 1) d ON d.migration_id = g.migration_id;
 COMMENT ON VIEW migrate_ext.progress IS 'the newest backfill of each migration, and its dirty queue';
 
 CREATE VIEW migrate_ext.status AS
@@ -101,7 +116,8 @@ CREATE VIEW migrate_ext.status AS
 			WHEN 'shadow' THEN 'migrate_cutover'
 			WHEN 'soak' THEN 'watch; migrate_rollback goes back'
 			WHEN 'rolled_back' THEN 'migrate_start again, or migrate_drop'
-			WHEN 'done' THEN 'migrate_drop' END AS next_step,
+			WHEN 'done' THEN 'migrate_drop' END
+			|| CASE p.sync_state WHEN 'not running' THEN '; migrate_resume starts the lost sync worker' ELSE '' END AS next_step,
 		g.phase_since, g.owner
 	FROM migrate_ext.migration g JOIN migrate_ext.progress p ON p.migration = g.name;
 COMMENT ON VIEW migrate_ext.status IS 'one line per migration, and what to do next';
@@ -117,7 +133,7 @@ CREATE VIEW migrate_ext.history AS
 COMMENT ON VIEW migrate_ext.history IS 'the audit trail: who did what, when, and why';
 
 REVOKE ALL ON migrate_ext.mappings, migrate_ext.verifications, migrate_ext.divergences, migrate_ext.ledger,
-	migrate_ext.progress, migrate_ext.status, migrate_ext.gates, migrate_ext.history FROM PUBLIC;
+	migrate_ext.job_lock, migrate_ext.progress, migrate_ext.status, migrate_ext.gates, migrate_ext.history FROM PUBLIC;
 
 -- See
 CREATE FUNCTION @extschema@.migrate_status(migration text DEFAULT NULL)
@@ -131,7 +147,7 @@ CREATE FUNCTION @extschema@.migrate_progress(migration text DEFAULT NULL)
 	RETURNS TABLE (migration text, phase text, state text, step text, blocks_done bigint,
 		blocks_total bigint, percent numeric, rows_written bigint, rows_per_second numeric, eta interval,
 		workers int, batches bigint, retries bigint, pending_keys bigint, oldest_pending interval,
-		throttle_reason text, error text)
+		throttle_reason text, error text, sync_state text, sync_rate float8)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_progress';
 REVOKE ALL ON FUNCTION @extschema@.migrate_progress(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_progress(text) IS 'how far the backfill is, and what is pending';

@@ -10,6 +10,7 @@
 #include "capture/plan_cache.h"
 #include "capture/transition.h"
 #include "lifecycle/phase.h"
+#include "worker/sync_job.h"
 
 MIGRATE_MODULE_MAGIC;
 
@@ -22,4 +23,5 @@ _PG_init(void)
 	plan_cache_init();
 	transition_init();
 	phase_init();
+	sync_job_init();
 }

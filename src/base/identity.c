@@ -75,6 +75,13 @@ become(Identity *saved, Oid role, const char *time_zone)
 						   SECURITY_NOFORCE_RLS);
 }
 
+/* Is the extension (still) there?  A worker may outlive it for a moment. */
+bool
+identity_catalog_exists(void)
+{
+	return OidIsValid(get_namespace_oid(MIGRATE_SCHEMA, true));
+}
+
 /*
  * Becomes the owner of the extension's tables, for statements of src/catalog
  * only.  On error the (sub)transaction's abort goes back by itself.

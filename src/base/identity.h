@@ -16,6 +16,7 @@ typedef struct Identity
 	int			guc_level;		/* 0 if no setting is pinned */
 } Identity;
 
+extern bool identity_catalog_exists(void);
 extern void identity_become_catalog(Identity *saved);
 extern void identity_become_owner(Identity *saved, Oid owner, const char *time_zone);
 extern void identity_become_role(Identity *saved, Oid role);

@@ -40,6 +40,7 @@ static const SettingDef definitions[] =
 	{"batch_rows", SETTING_RANGE, "1000..10000", 1, 1000000},
 	{"batch_target_time", SETTING_MS, "500", 1, 60000},
 	{"lock_timeout", SETTING_MS, "100", 1, 60000},
+	{"sync_interval", SETTING_MS, "0", 0, 86400000},
 	{"cutover_lock_timeout", SETTING_MS, "2000", 1, 60000},
 	{"cutover_attempts", SETTING_INT, "10", 1, 1000},
 	{"max_divergences", SETTING_INT, "1000", 0, 10000000},
@@ -142,6 +143,15 @@ setting_check(const char *name, const char *value)
 			return pstrdup(value);
 	}
 	return NULL;
+}
+
+/* Was the setting given a value, be it the default? */
+bool
+setting_is_set(Jsonb *settings, const char *name)
+{
+	JsonbValue	buffer;
+
+	return getKeyJsonValueFromContainer(&settings->root, name, strlen(name), &buffer) != NULL;
 }
 
 /* A setting's value in force. */

@@ -148,12 +148,7 @@ build_set(const CaptureKey *key)
 			continue;
 		c = palloc0(sizeof(CaptureMapping));
 		c->mapping = m;
-
-		/*
-		 * Where another source row may have the same key, only a sync, which
-		 * looks at all of them under locks, can tell what the target row is.
-		 */
-		c->queue = strcmp(m->capture, "queue") == 0 || !projection_source_is_unique(m, false);
+		c->queue = projection_is_queued(m);
 		set->mappings = lappend(set->mappings, c);
 		set->relations = list_append_unique_oid(set->relations, m->source);
 		set->relations = list_append_unique_oid(set->relations, m->target);

@@ -9,8 +9,33 @@
  */
 #include "postgres.h"
 
+#include "utils/guc.h"
+
 #include "base/spi.h"
 #include "catalog/dirty_key.h"
+
+/*
+ * The rows with some ids.  The range is for the planner: by what it knows, it
+ * might read the whole queue of the mapping for each batch.
+ */
+#define HAS_ID(ids) "dirty_key_id = ANY (" ids ") AND dirty_key_id BETWEEN " \
+	"(SELECT min(i) FROM unnest(" ids ") i) AND (SELECT max(i) FROM unnest(" ids ") i) "
+
+/*
+ * Opens a scope whose statements walk along the index.  The planner, which
+ * cannot know how long the queue is at the moment, might rather read and sort
+ * all of it for each batch.
+ */
+static void
+open_in_order(SpiScope *scope)
+{
+	static const char *const others[] = {"enable_seqscan", "enable_bitmapscan", "enable_sort"};
+
+	spi_open_catalog(scope);
+	for (int i = 0; i < lengthof(others); i++)
+		(void) set_config_option(others[i], "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
 
 static SpiArg
 id_array(const int64 *ids, int n)
@@ -57,20 +82,29 @@ dirty_key_add_every(int64 mapping_id, const char *reason, const DirtyKeyError *e
 }
 
 /*
+ * Keys that failed wait for their next try, longer each time; a sync that was
+ * asked for takes them all.
+ */
+#define IS_DUE(only) "(NOT " only " OR retry_at IS NULL OR retry_at <= clock_timestamp()) "
+
+/*
  * Takes at most limit rows with after < id <= upto that no other sync holds,
- * and locks them until the end of the transaction.
+ * and locks them until the end of the transaction; due_only leaves those that
+ * wait for their next try.
  */
 void
-dirty_key_take(int64 mapping_id, int64 after, int64 upto, int limit, DirtyKeyBatch *batch)
+dirty_key_take(int64 mapping_id, int64 after, int64 upto, int limit, bool due_only,
+			   DirtyKeyBatch *batch)
 {
 	SpiScope	scope;
 	uint64		n;
 
-	spi_open_catalog(&scope);
+	open_in_order(&scope);
 	n = spi_run("SELECT dirty_key_id, key FROM migrate_ext.dirty_key "
-				"WHERE mapping_id = $1 AND dirty_key_id > $2 AND dirty_key_id <= $3 "
+				"WHERE mapping_id = $1 AND dirty_key_id > $2 AND dirty_key_id <= $3 AND " IS_DUE("$5")
 				"ORDER BY dirty_key_id LIMIT $4 FOR UPDATE SKIP LOCKED",
-				SPI_ARGS(spi_int8(mapping_id), spi_int8(after), spi_int8(upto), spi_int4(limit)));
+				SPI_ARGS(spi_int8(mapping_id), spi_int8(after), spi_int8(upto), spi_int4(limit),
+						 spi_bool(due_only)));
 	batch->n = (int) n;
 	batch->ids = MemoryContextAlloc(scope.caller, sizeof(int64) * Max(n, 1));
 	batch->keys = MemoryContextAlloc(scope.caller, sizeof(Datum) * Max(n, 1));
@@ -84,17 +118,18 @@ dirty_key_take(int64 mapping_id, int64 after, int64 upto, int limit, DirtyKeyBat
 	spi_close(&scope);
 }
 
-/* The newest row's id; 0 if the queue is empty. */
+/* The newest row's id, or that of the newest that is due; 0 if there is none. */
 int64
-dirty_key_last(int64 mapping_id)
+dirty_key_last(int64 mapping_id, bool due_only)
 {
 	SpiScope	scope;
-	int64		id;
+	int64		id = 0;
 
-	spi_open_catalog(&scope);
-	spi_run("SELECT coalesce(max(dirty_key_id), 0) FROM migrate_ext.dirty_key WHERE mapping_id = $1",
-			SPI_ARGS(spi_int8(mapping_id)));
-	id = spi_get_int8(0, 1);
+	open_in_order(&scope);
+	if (spi_run("SELECT dirty_key_id FROM migrate_ext.dirty_key "
+				"WHERE mapping_id = $1 AND " IS_DUE("$2") "ORDER BY dirty_key_id DESC LIMIT 1",
+				SPI_ARGS(spi_int8(mapping_id), spi_bool(due_only))) > 0)
+		id = spi_get_int8(0, 1);
 	spi_close(&scope);
 	return id;
 }
@@ -106,20 +141,22 @@ dirty_key_settled(int64 mapping_id, const int64 *ids, int n)
 	SpiScope	scope;
 
 	spi_open_catalog(&scope);
-	spi_run("DELETE FROM migrate_ext.dirty_key WHERE mapping_id = $1 AND dirty_key_id = ANY ($2)",
+	spi_run("DELETE FROM migrate_ext.dirty_key WHERE mapping_id = $1 AND " HAS_ID("$2"),
 			SPI_ARGS(spi_int8(mapping_id), id_array(ids, n)));
 	spi_close(&scope);
 }
 
-/* Notes that keys could not be settled, and why. */
+/* Notes that keys could not be settled, and why; the next try is after 1 s, 2 s, 4 s ... 10 min. */
 void
 dirty_key_failed(int64 mapping_id, const int64 *ids, int n, const DirtyKeyError *error)
 {
 	SpiScope	scope;
 
 	spi_open_catalog(&scope);
-	spi_run("UPDATE migrate_ext.dirty_key SET attempts = attempts + 1, sqlstate = $3, message = $4 "
-			"WHERE mapping_id = $1 AND dirty_key_id = ANY ($2)",
+	spi_run("UPDATE migrate_ext.dirty_key SET attempts = attempts + 1, sqlstate = $3, message = $4, "
+			"retry_at = clock_timestamp() + least(interval '1 second' * (1 << least(attempts, 10)), "
+			"interval '10 minutes') "
+			"WHERE mapping_id = $1 AND " HAS_ID("$2"),
 			SPI_ARGS(spi_int8(mapping_id), id_array(ids, n), spi_text(error->sqlstate),
 					 spi_text(error->message)));
 	spi_close(&scope);
@@ -157,6 +194,21 @@ dirty_key_first_error(int64 migration_id, char **key, char **message)
 		*key = spi_get_text(&scope, 0, 1);
 		*message = spi_get_text(&scope, 0, 2);
 	}
+	spi_close(&scope);
+	return found;
+}
+
+/* Is there a key whose settling has failed? */
+bool
+dirty_key_any_failed(int64 migration_id)
+{
+	SpiScope	scope;
+	bool		found;
+
+	spi_open_catalog(&scope);
+	found = spi_run("SELECT FROM migrate_ext.dirty_key JOIN migrate_ext.mapping USING (mapping_id) "
+					"WHERE migration_id = $1 AND attempts > 0 LIMIT 1",
+					SPI_ARGS(spi_int8(migration_id))) > 0;
 	spi_close(&scope);
 	return found;
 }

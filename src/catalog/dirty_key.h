@@ -6,6 +6,7 @@
 #define MIGRATE_DIRTY_KEY_H
 
 #include "postgres.h"
+#include "nodes/pg_list.h"
 #include "utils/array.h"
 
 /* Keys taken from the queue; all three have one entry per row taken. */
@@ -29,13 +30,14 @@ extern int64 dirty_key_add(int64 mapping_id, ArrayType *keys, const char *reason
 extern void dirty_key_add_every(int64 mapping_id, const char *reason,
 								const DirtyKeyError *error);
 extern void dirty_key_take(int64 mapping_id, int64 after, int64 upto, int limit,
-						   DirtyKeyBatch *batch);
-extern int64 dirty_key_last(int64 mapping_id);
+						   bool due_only, DirtyKeyBatch *batch);
+extern int64 dirty_key_last(int64 mapping_id, bool due_only);
 extern void dirty_key_settled(int64 mapping_id, const int64 *ids, int n);
 extern void dirty_key_failed(int64 mapping_id, const int64 *ids, int n,
 							 const DirtyKeyError *error);
 extern int64 dirty_key_count(int64 migration_id);
 extern bool dirty_key_first_error(int64 migration_id, char **key, char **message);
+extern bool dirty_key_any_failed(int64 migration_id);
 extern void dirty_key_read_pending(int64 mapping_id, List **keys, bool *every);
 extern void dirty_key_delete_all(int64 migration_id, bool reverse);
 

@@ -32,7 +32,8 @@ job_insert(int64 migration_id, const char *kind, int workers, int batch_rows,
 
 	spi_open_catalog(&scope);
 	spi_run("INSERT INTO migrate_ext.job (migration_id, kind, workers, batch_rows, run_until, "
-			"requested_by, step) VALUES ($1, $2, $3, nullif($4, 0), clock_timestamp() + $5, $6, 'copy') "
+			"requested_by, step) VALUES ($1, $2, $3, nullif($4, 0), clock_timestamp() + $5, $6, "
+			"CASE $2 WHEN 'backfill' THEN 'copy' END) "
 			"RETURNING job_id",
 			SPI_ARGS(spi_int8(migration_id), spi_text(kind), spi_int4(workers),
 					 spi_int4(batch_rows), interval_arg(run_for),
@@ -183,4 +184,23 @@ job_set_throttle(int64 id, const char *reason)
 	change("UPDATE migrate_ext.job SET throttle_reason = $2 "
 		   "WHERE job_id = $1 AND throttle_reason IS DISTINCT FROM $2",
 		   SPI_ARGS(spi_int8(id), spi_text(reason)));
+}
+
+/* Counts keys that a sync has settled, and shows its speed. */
+void
+job_note_keys(int64 id, int64 settled, double per_second)
+{
+	change("UPDATE migrate_ext.job SET keys_settled = keys_settled + $2, keys_per_second = $3 "
+		   "WHERE job_id = $1 AND ($2 > 0 OR keys_per_second IS DISTINCT FROM $3)",
+		   SPI_ARGS(spi_int8(id), spi_int8(settled),
+					spi_datum(FLOAT8OID, Float8GetDatum(per_second), false)));
+}
+
+/* Shows an error of a job that goes on; null when it is over. */
+void
+job_set_error(int64 id, const char *sqlstate, const char *message, const char *context)
+{
+	change("UPDATE migrate_ext.job SET error_sqlstate = $2, error_message = $3, error_context = $4 "
+		   "WHERE job_id = $1",
+		   SPI_ARGS(spi_int8(id), spi_text(sqlstate), spi_text(message), spi_text(context)));
 }

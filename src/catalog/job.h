@@ -14,7 +14,7 @@ typedef struct Job
 	int64		migration_id;
 	char	   *kind;
 	char	   *status;
-	char	   *step;
+	char	   *step;			/* NULL for a sync */
 	int			workers;
 	int			batch_rows;		/* 0: the setting */
 	TimestampTz run_until;		/* 0: no limit */
@@ -34,6 +34,9 @@ extern bool job_advance(int64 id, const char *from_step, const char *to_step);
 extern void job_finish(int64 id, const char *status);
 extern void job_fail(int64 id, const char *sqlstate, const char *message, const char *context);
 extern void job_cancel_all(int64 migration_id);
+extern void job_note_keys(int64 id, int64 settled, double per_second);
+extern void job_set_error(int64 id, const char *sqlstate, const char *message,
+						  const char *context);
 extern void job_set_throttle(int64 id, const char *reason);
 
 #endif							/* MIGRATE_JOB_H */

@@ -119,11 +119,26 @@ migration_lock(const char *name)
 	return m;
 }
 
+/* Locks a migration for a worker, without waiting; NULL if it is locked, or gone. */
+Migration *
+migration_try_lock(int64 id)
+{
+	return fetch(MIGRATION_SELECT "WHERE migration_id = $1 FOR NO KEY UPDATE SKIP LOCKED", spi_int8(id));
+}
+
 /* Has the target side become the authoritative one? */
 bool
 migration_is_switched(const Migration *m)
 {
 	return strcmp(m->phase, "soak") == 0;
+}
+
+/* Are writes to the authoritative side captured? */
+bool
+migration_is_capturing(const Migration *m)
+{
+	return strcmp(m->phase, "planned") != 0 && strcmp(m->phase, "rolled_back") != 0 &&
+		strcmp(m->phase, "done") != 0;
 }
 
 /* Runs a statement on one migration. */

@@ -27,10 +27,12 @@
  *
  * Not while batches of a copy may be uncommitted: step 2 would not see the row
  * that such a batch brings back.  See sync_must_wait.
+ *
+ * Which keys are settled when is in sync_pass.c.
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -53,7 +55,7 @@ typedef struct DirtyEntry
 {
 	char	   *text;
 	Datum		key;
-	int64	   *ids;
+	int64	   *ids;			/* part of an array that all entries share */
 	int			nids;
 } DirtyEntry;
 
@@ -177,6 +179,20 @@ settle(const Settlement *s)
 	settle_present(s, which, present + appeared);
 }
 
+/*
+ * Looks keys up by the index that is known to be there: by what the planner
+ * knows, it might rather read the whole source for each batch.
+ */
+static void
+prefer_index(const Mapping *m)
+{
+	static const char *const joins[] = {"enable_hashjoin", "enable_mergejoin"};
+
+	for (int i = 0; i < lengthof(joins) && projection_source_is_unique(m, true); i++)
+		(void) set_config_option(joins[i], "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
 /* Work for subxact_try. */
 static void
 work_settle(void *arg)
@@ -189,6 +205,7 @@ work_settle(void *arg)
 	PG_TRY();
 	{
 		spi_open_owner(&scope, s->m->owner, s->m->time_zone);
+		prefer_index(s->m);		/* until the scope ends */
 		settle(s);
 		spi_close(&scope);
 	}
@@ -212,6 +229,13 @@ try_settle(Settlement *s, bool delete_first)
 static void
 finish_entries(const Settlement *s, SyncResult *result)
 {
+	int64	   *ids;
+	int			rows = 0;
+	int			n = 0;
+
+	for (int i = 0; i < s->n; i++)
+		rows += s->entries[i].nids;
+	ids = palloc(sizeof(int64) * Max(rows, 1));
 	for (int i = 0; i < s->n; i++)
 	{
 		if (s->busy[i])
@@ -219,9 +243,12 @@ finish_entries(const Settlement *s, SyncResult *result)
 			result->busy++;
 			continue;
 		}
-		dirty_key_settled(s->m->id, s->entries[i].ids, s->entries[i].nids);
+		memcpy(ids + n, s->entries[i].ids, sizeof(int64) * s->entries[i].nids);
+		n += s->entries[i].nids;
 		result->settled++;
 	}
+	if (n > 0)
+		dirty_key_settled(s->m->id, ids, n);
 }
 
 /*
@@ -266,6 +293,7 @@ compare_rows(const void *a, const void *b)
 static int
 distinct_entries(const DirtyKeyBatch *batch, DirtyEntry *entries)
 {
+	int64	   *ids = palloc(sizeof(int64) * batch->n);
 	int			rows = 0;
 	int			n = 0;
 
@@ -275,19 +303,23 @@ distinct_entries(const DirtyKeyBatch *batch, DirtyEntry *entries)
 			continue;
 		entries[rows].key = batch->keys[i];
 		entries[rows].text = JsonbToCString(NULL, &DatumGetJsonbP(batch->keys[i])->root, 0);
-		entries[rows].ids = palloc(sizeof(int64) * batch->n);
-		entries[rows].ids[0] = batch->ids[i];
+		entries[rows].ids = &batch->ids[i];
 		entries[rows++].nids = 1;
 	}
 	if (rows == 0)
 		return 0;
 	qsort(entries, rows, sizeof(DirtyEntry), compare_rows);
-	for (int i = 1; i < rows; i++)
+	for (int i = 0; i < rows; i++)
 	{
-		if (strcmp(entries[i].text, entries[n].text) == 0)
-			entries[n].ids[entries[n].nids++] = entries[i].ids[0];
-		else
-			entries[++n] = entries[i];
+		ids[i] = *entries[i].ids;
+		if (i > 0 && strcmp(entries[i].text, entries[n].text) == 0)
+		{
+			entries[n].nids++;	/* its ids lie side by side, as they are sorted */
+			continue;
+		}
+		n += i > 0 ? 1 : 0;
+		entries[n] = entries[i];
+		entries[n].ids = &ids[i];
 	}
 	return n + 1;
 }
@@ -354,7 +386,10 @@ settle_every(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
 		return;
 	error = subxact_try(work_expand, (void *) m);
 	if (error == NULL)
+	{
 		dirty_key_settled(m->id, ids, n);
+		result->expanded += n;
+	}
 	else
 	{
 		DirtyKeyError why = {error_sqlstate(error), error->message};
@@ -365,62 +400,15 @@ settle_every(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
 }
 
 /*
- * Settles the next at most limit dirty keys of a mapping with *after < id <=
- * upto, and moves *after on.  False if there was none.  Row locks on the source
- * are held until the transaction ends; any wait is limited by lock_timeout.
+ * Locks the two tables as the settling will, or says that somebody keeps them.
+ * Who changes the direction of the migration locks them, too, and settles what
+ * is left: it must not meet keys that we have taken and not settled yet.
  */
-bool
-sync_batch(const Migration *g, const Mapping *m, int64 *after, int64 upto, int limit,
-		   SyncResult *result)
+static bool
+lock_tables(const Mapping *m)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext sync",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	DirtyKeyBatch batch;
-	int			level = NewGUCNestLevel();
-	int			n;
-
-	(void) set_config_option("lock_timeout",
-							 setting_text(g->settings, "lock_timeout"),
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	dirty_key_take(m->id, *after, upto, limit, &batch);
-	if (batch.n > 0)
-	{
-		DirtyEntry *entries = palloc(sizeof(DirtyEntry) * batch.n);
-
-		*after = batch.ids[batch.n - 1];
-		settle_every(m, &batch, result);
-		n = distinct_entries(&batch, entries);
-		if (n > 0)
-			settle_entries(m, entries, n, result);
-	}
-	AtEOXact_GUC(true, level);
-	MemoryContextSwitchTo(old);
-	n = batch.n;
-	MemoryContextDelete(context);
-	return n > 0;
-}
-
-/* Settles all keys that are dirty now, in the current transaction. */
-void
-sync_mappings(const Migration *g, List *mappings, SyncResult *result)
-{
-	ListCell   *lc;
-
-	foreach(lc, mappings)
-	{
-		Mapping    *m = lfirst(lc);
-		int64		after = 0;
-		int64		upto;
-
-		/* twice, as "every key" is expanded into keys behind the end */
-		for (int pass = 0; pass < 2; pass++)
-		{
-			upto = dirty_key_last(m->id);
-			while (sync_batch(g, m, &after, upto, SYNC_BATCH_KEYS, result))
-				CHECK_FOR_INTERRUPTS();
-		}
-	}
+	return ConditionalLockRelationOid(m->source, RowShareLock) &&
+		ConditionalLockRelationOid(m->target, RowExclusiveLock);
 }
 
 /*
@@ -435,36 +423,54 @@ sync_must_wait(const Migration *g)
 	return job != NULL && strcmp(job->step, "drain") != 0;
 }
 
-MIGRATE_FUNCTION(migrate_sync);
+/* Settles what was taken. */
+static void
+settle_batch(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
+{
+	DirtyEntry *entries = palloc(sizeof(DirtyEntry) * batch->n);
+	int			n;
+
+	settle_every(m, batch, result);
+	n = distinct_entries(batch, entries);
+	if (n > 0)
+		settle_entries(m, entries, n, result);
+}
 
 /*
- * migrate_sync(migration text) RETURNS bigint: settles the keys that are dirty
- * now; returns how many.  Keys that cannot be settled stay in the queue with
- * their error, keys that others are writing without one.  Locks the source rows of these keys until the transaction ends.
+ * Settles the next keys of a stretch of the queue, and moves its begin on.
+ * False if there was none, or it must stop here: *result tells.  Row locks on
+ * the source are held until the transaction ends; any wait is limited by
+ * lock_timeout.
+ *
+ * Whether a copy is under way is asked after the keys were taken: the batches
+ * of one that begins later see what made these keys dirty.
  */
-Datum
-migrate_sync(PG_FUNCTION_ARGS)
+bool
+sync_batch(const Migration *g, const Mapping *m, SyncStretch *stretch, SyncResult *result)
 {
-	Migration  *g = migration_get(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	SyncResult	result = {0};
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext sync",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	DirtyKeyBatch batch = {0};
+	int			level = NewGUCNestLevel();
+	int			n;
 
-	if (sync_must_wait(g))
+	(void) set_config_option("lock_timeout",
+							 setting_text(g->settings, "lock_timeout"),
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	result->halted = !lock_tables(m);
+	if (!result->halted)
+		dirty_key_take(m->id, stretch->after, stretch->upto, stretch->limit, stretch->due_only, &batch);
+	if (batch.n > 0)
+		result->halted = sync_must_wait(g);
+	if (batch.n > 0 && !result->halted)
 	{
-		ereport(NOTICE,
-				(errmsg("the backfill of migration \"%s\" is not complete", g->name),
-				 errdetail("Its dirty keys are settled when all batches are committed, by the backfill itself.")));
-		PG_RETURN_INT64(0);
+		stretch->after = batch.ids[batch.n - 1];
+		settle_batch(m, &batch, result);
 	}
-	sync_mappings(g, mapping_list(g->id, migration_is_switched(g)), &result);
-	if (result.busy > 0)
-		ereport(NOTICE,
-				(errmsg("%lld dirty keys of migration \"%s\" are being written by others and stay in the queue",
-						(long long) result.busy, g->name),
-				 errhint("Call it again.")));
-	if (result.failed > 0)
-		ereport(WARNING,
-				(errmsg("%lld dirty keys of migration \"%s\" could not be settled",
-						(long long) result.failed, g->name),
-				 errhint("Their errors are in migrate_ext.dirty_key.")));
-	PG_RETURN_INT64(result.settled);
+	AtEOXact_GUC(true, level);
+	MemoryContextSwitchTo(old);
+	n = result->halted ? 0 : batch.n;
+	MemoryContextDelete(context);
+	return n > 0;
 }

@@ -23,7 +23,7 @@
 #include "catalog/dirty_key.h"
 #include "catalog/job.h"
 #include "catalog/mapping.h"
-#include "copy/sync.h"
+#include "copy/sync_pass.h"
 #include "lifecycle/cutover.h"
 #include "lifecycle/gate.h"
 #include "lifecycle/lock.h"
@@ -278,6 +278,7 @@ migrate_cutover(PG_FUNCTION_ARGS)
 				 errmsg("the backfill of migration \"%s\" is not complete", g->name),
 				 errhint("Not even force cuts over to a target that has not got all rows.")));
 	wait_for_old_snapshots(g);
+	sync_wanted_hook(g, MAPPING_REVERSE);	/* before anybody waits for the locks */
 
 	cutover_lock(g, true);
 	left = cutover_drain(g, MAPPING_FORWARD);

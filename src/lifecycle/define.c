@@ -17,6 +17,7 @@
 #include "catalog/job.h"
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
+#include "copy/sync_pass.h"
 #include "lifecycle/cutover.h"
 #include "lifecycle/phase.h"
 
@@ -95,7 +96,8 @@ migrate_set(PG_FUNCTION_ARGS)
 				 errmsg("migration and setting must not be null")));
 	g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	before = setting_text(g->settings, name);
+	before = strcmp(name, "sync_interval") == 0 ?
+		psprintf("%d", sync_interval(g, migration_is_switched(g))) : setting_text(g->settings, name);
 	value = PG_ARGISNULL(2) ? NULL : setting_check(name, text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	if (strcmp(name, "time_zone") == 0)
 		phase_require(g, "migrate_set('time_zone')", PHASES("planned", "rolled_back"));
@@ -105,6 +107,7 @@ migrate_set(PG_FUNCTION_ARGS)
 		cutover_change_stale_writes(migration_get_by_id(g->id));
 	event_record(g, "setting", NULL, NULL,
 				 psprintf("%s: %s -> %s", name, before, value ? value : "default"));
+	sync_wanted_hook(g, migration_is_switched(g));
 	PG_RETURN_TEXT_P(cstring_to_text(before));
 }
 

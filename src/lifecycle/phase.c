@@ -10,6 +10,8 @@
 #include "lifecycle/phase.h"
 #include "verify/verify.h"
 
+void		(*sync_wanted_hook) (const Migration *g, bool reverse) = NULL;
+
 /* Every legal move, and what to call for it. */
 static const struct
 {

@@ -14,6 +14,12 @@ extern void phase_move(Migration *g, const char *to, const char *detail, const c
 
 extern void phase_init(void);
 
+/*
+ * The workers are told that dirty keys may have to be settled from now on, for
+ * a direction.  Set by worker/sync_job.c, which stands on the same floor.
+ */
+extern void (*sync_wanted_hook) (const Migration *g, bool reverse);
+
 #define PHASES(...) ((const char *const []) {__VA_ARGS__, NULL})
 
 #endif							/* MIGRATE_PHASE_H */

@@ -57,5 +57,6 @@ migrate_start(PG_FUNCTION_ARGS)
 	trigger_install_capture(g, mappings, CAPTURE_FORWARD);
 	migration_mark_changed(g->id);
 	phase_move(g, "dual_write", NULL, NULL);
+	sync_wanted_hook(g, MAPPING_FORWARD);
 	PG_RETURN_TEXT_P(cstring_to_text(g->phase));
 }

@@ -59,6 +59,7 @@ extern char *projection_target_exists(const Mapping *m);
 extern char *projection_column_max(const Mapping *m, const char *column);
 extern char *projection_copied_column(const Mapping *m, const char *column);
 extern bool projection_source_is_unique(const Mapping *m, bool always);
+extern bool projection_is_queued(const Mapping *m);
 extern bool projection_covers_required(const Mapping *m);
 extern List *projection_uncovered_required(const Mapping *m);
 extern MappingColumn *projection_column(const Mapping *m, const char *name);

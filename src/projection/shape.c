@@ -91,6 +91,17 @@ projection_source_is_unique(const Mapping *m, bool always)
 }
 
 /*
+ * Are the mapping's keys only recorded?  Also where another source row may
+ * have the same key: only a sync, which looks at all of them under locks, can
+ * tell what the target row is.
+ */
+bool
+projection_is_queued(const Mapping *m)
+{
+	return strcmp(m->capture, "queue") == 0 || !projection_source_is_unique(m, false);
+}
+
+/*
  * The target columns that must have a value, have no default, and get none
  * from the mapping.
  */

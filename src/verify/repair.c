@@ -12,7 +12,7 @@
 #include "catalog/event.h"
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
-#include "copy/sync.h"
+#include "copy/sync_pass.h"
 
 MIGRATE_FUNCTION(migrate_repair);
 

@@ -43,12 +43,16 @@
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
 #include "copy/backfill.h"
-#include "copy/sync.h"
+#include "copy/sync_pass.h"
 #include "worker/launch.h"
 #include "worker/main.h"
+#include "worker/sync_job.h"
 
 /* Milliseconds between two looks while paused or waiting for other workers. */
 #define POLL_MS 100
+
+/* Milliseconds between two looks at whether the job is still wanted. */
+#define SLEEP_MS 500
 
 /* Milliseconds to stand aside after giving way to the application. */
 #define YIELD_MS 20
@@ -56,19 +60,20 @@
 /* How often a worker begins again after it gave way outside of a batch. */
 #define MAX_RESTARTS 100
 
-/* What a turn of the loop asks for. */
-typedef enum Turn
-{
-	TURN_AGAIN,
-	TURN_YIELD,
-	TURN_WAIT,
-	TURN_BARRIER,
-	TURN_END
-} Turn;
+/* How often the queue is drained at the end of a copy while it is long. */
+#define MAX_DRAINS 10
 
+/* Turns that came to their end in this worker. */
+static uint64 turns = 0;
+
+/* Sleeps without a snapshot, which would hold back vacuum everywhere. */
 static void
 nap(long ms)
 {
+	bool		active = ActiveSnapshotSet();
+
+	if (active)
+		PopActiveSnapshot();
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
@@ -78,11 +83,13 @@ nap(long ms)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 	}
+	if (active)
+		PushActiveSnapshot(GetTransactionSnapshot());
 }
 
 /* Shows in pg_stat_activity what is being done. */
-static void
-show(const Migration *g, const char *doing)
+void
+job_show(const Migration *g, const char *doing)
 {
 	pgstat_report_activity(STATE_RUNNING, psprintf("migrate_ext %s: %s", g->name, doing));
 }
@@ -101,7 +108,7 @@ turn_copy(const Job *job, const Migration *g)
 {
 	ErrorData  *error = NULL;
 
-	show(g, "copying");
+	job_show(g, "copying");
 	switch (backfill_batch(job, g, &error))
 	{
 		case BATCH_COPIED:
@@ -122,40 +129,43 @@ turn_copy(const Job *job, const Migration *g)
 	return TURN_AGAIN;
 }
 
-/* One batch of dirty keys; the last one completes the backfill. */
+/*
+ * One batch of dirty keys; the end of the last pass completes the backfill.
+ * What the copy has left is settled by one pass; another one follows where
+ * "every key" was expanded, or others were in the way, or the first took long.
+ */
 static Turn
 turn_drain(const Job *job, const Migration *g)
 {
-	ListCell   *lc;
-	static int	limit = SYNC_BATCH_KEYS;
+	static SyncPass pass;
+	static int64 draining = 0;
+	static int	passes;
 	SyncResult	result = {0};
-	bool		any = false;
 	char	   *key;
 	char	   *message;
 
-	show(g, "settling dirty keys");
-	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	job_show(g, "settling dirty keys");
+	if (draining != job->id)
 	{
-		Mapping    *m = lfirst(lc);
-		int64		after = 0;
-		int64		upto = dirty_key_last(m->id);
-
-		/* past keys that cannot be settled, to the first that can */
-		while (result.settled == 0 && sync_batch(g, m, &after, upto, limit, &result))
-			any = true;
+		sync_pass_begin(&pass, false);
+		passes = 1;
+		draining = job->id;
 	}
+	if (sync_pass_step(g, mapping_list(g->id, MAPPING_FORWARD), &pass, &result))
+		return result.settled > 0 || result.busy == 0 ? TURN_AGAIN : TURN_YIELD;
+	if (pass.total.busy > 0 || pass.total.expanded > 0 || pass.total.halted ||
+		(pass.total.settled > SYNC_BATCH_KEYS && passes < MAX_DRAINS))
+	{
+		bool		waits = pass.total.settled == 0 && pass.total.expanded == 0;
 
-	/* smaller batches where the application is in the way of whole ones */
-	limit = result.settled > 0 ? Min(SYNC_BATCH_KEYS, limit * 2) : Max(1, limit / 2);
-	if (result.settled > 0)
-		return TURN_AGAIN;
-	if (result.busy > 0)
-		return TURN_YIELD;
-	if (any && result.failed == 0)
-		return TURN_AGAIN;		/* "every key" was expanded */
-	if (result.failed > 0 && dirty_key_first_error(g->id, &key, &message))
+		sync_pass_begin(&pass, false);
+		passes++;
+		return waits ? TURN_YIELD : TURN_AGAIN;
+	}
+	if (pass.total.failed > 0 && dirty_key_first_error(g->id, &key, &message))
 		event_record(g, "alarm", NULL, NULL,
 					 psprintf("dirty keys cannot be settled, such as %s: %s", key, message));
+	draining = 0;
 	job_finish(job->id, "done");
 	event_record(g, "backfill_complete", NULL, NULL, NULL);
 	return TURN_END;
@@ -165,7 +175,7 @@ turn_drain(const Job *job, const Migration *g)
 static Turn
 take_turn(int64 job_id)
 {
-	Job		   *job = job_get(job_id);
+	Job		   *job = identity_catalog_exists() ? job_get(job_id) : NULL;
 	Migration  *g = job ? migration_get_by_id(job->migration_id) : NULL;
 
 	if (g == NULL || (strcmp(job->status, "running") != 0 && strcmp(job->status, "requested") != 0))
@@ -175,10 +185,12 @@ take_turn(int64 job_id)
 		job_finish(job->id, "stopped");
 		return TURN_END;
 	}
+	if (strcmp(job->kind, "sync") == 0)
+		return sync_turn(job, g);
 	if (g->paused)
 	{
 		job_set_throttle(job->id, "paused");
-		show(g, "paused");
+		job_show(g, "paused");
 		return TURN_WAIT;
 	}
 	job_set_throttle(job->id, NULL);
@@ -222,12 +234,19 @@ wait_for_writers(int64 job_id)
 static void
 apply_lock_timeout(int64 job_id)
 {
-	Job		   *job = job_get(job_id);
+	Job		   *job = identity_catalog_exists() ? job_get(job_id) : NULL;
 	Migration  *g = job ? migration_get_by_id(job->migration_id) : NULL;
 
 	if (g != NULL)
 		(void) set_config_option("lock_timeout", setting_text(g->settings, "lock_timeout"),
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+static long
+nap_ms(Turn turn)
+{
+	return turn == TURN_SLEEP ? Min(SLEEP_MS, sync_sleep_ms()) :
+		turn == TURN_WAIT ? POLL_MS : turn == TURN_YIELD ? YIELD_MS : 0;
 }
 
 /*
@@ -263,7 +282,10 @@ job_work(int64 job_id, JobCommit commit)
 			wait_for_writers(job_id);	/* who still adds keys for deletes */
 			commit();
 		}
-		nap(turn == TURN_WAIT ? POLL_MS : turn == TURN_YIELD ? YIELD_MS : 0);
+		turns++;
+		if (turn == TURN_SLEEP)
+			pgstat_report_activity(STATE_IDLE, NULL);
+		nap(nap_ms(turn));
 	}
 	MemoryContextDelete(context);
 }
@@ -295,26 +317,38 @@ wait_for_launcher(TransactionId xid)
 	CommitTransactionCommand();
 }
 
-/* Records an error that ended the worker, in a transaction of its own. */
-static void
+/*
+ * Records an error, in a transaction of its own; true if the worker goes on in
+ * spite of it, as a sync does.  Without the extension there is nothing to do.
+ */
+static bool
 record_failure(int64 job_id, const ErrorData *error)
 {
-	Job		   *job;
-	Migration  *g;
+	Job		   *job = NULL;
+	Migration  *g = NULL;
+	bool		again = false;
 
 	begin_transaction();
-	job = job_get(job_id);
-	g = job ? migration_get_by_id(job->migration_id) : NULL;
-	if (g != NULL)
+	if (identity_catalog_exists())
+		job = job_get(job_id);
+	if (job != NULL)
+		g = migration_get_by_id(job->migration_id);
+	if (g != NULL && strcmp(job->kind, "sync") == 0)
+	{
+		sync_turn_failed(job, g, error);
+		again = true;
+	}
+	else if (g != NULL)
 		fail(job, g, error);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	return again;
 }
 
 /*
  * Does the job; true if it only gave way, to a DROP EXTENSION or a rollback
  * that locks the state tables, and shall begin again.  Any other error is
- * recorded, and ends the worker.
+ * recorded, and ends the worker unless it is a sync.
  */
 static bool
 work_or_record(int64 job_id)
@@ -345,7 +379,7 @@ work_or_record(int64 job_id)
 		/* a cancelled job is only interrupted: it can be resumed at once */
 		again = error_is_transient(error);
 		if (!again && !error_must_propagate(error))
-			record_failure(job_id, error);
+			again = record_failure(job_id, error);
 	}
 	PG_END_TRY();
 	return again;
@@ -378,6 +412,14 @@ migrate_worker_main(Datum arg)
 
 	/* from here on nothing waits for long, also not for the state tables */
 	SetConfigOption("lock_timeout", "100", PGC_USERSET, PGC_S_SESSION);
-	for (int i = 0; i < MAX_RESTARTS && work_or_record(args.job_id); i++)
+	for (int i = 0; i < MAX_RESTARTS; i++)
+	{
+		uint64		before = turns;
+
+		if (!work_or_record(args.job_id))
+			break;
+		if (turns > before)
+			i = 0;				/* it comes forward */
 		nap(POLL_MS);
+	}
 }

@@ -7,9 +7,23 @@
 
 #include "postgres.h"
 
+#include "catalog/migration.h"
+
 /* Commits the current transaction and begins the next. */
 typedef void (*JobCommit) (void);
 
+/* What a turn of the loop asks for. */
+typedef enum Turn
+{
+	TURN_AGAIN,
+	TURN_YIELD,
+	TURN_WAIT,
+	TURN_SLEEP,					/* nothing to do until something is due */
+	TURN_BARRIER,
+	TURN_END
+} Turn;
+
+extern void job_show(const Migration *g, const char *doing);
 extern void job_work(int64 job_id, JobCommit commit);
 
 #endif							/* MIGRATE_WORKER_MAIN_H */

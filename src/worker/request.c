@@ -17,6 +17,7 @@
 #include "lifecycle/phase.h"
 #include "worker/launch.h"
 #include "worker/request.h"
+#include "worker/sync_job.h"
 
 MIGRATE_FUNCTION(migrate_backfill);
 MIGRATE_FUNCTION(migrate_pause);
@@ -125,6 +126,7 @@ migrate_backfill(PG_FUNCTION_ARGS)
 	id = request_backfill(g, workers, batch_rows, run_for, &nothing_to_do);
 	if (!nothing_to_do)
 		launch_workers(g, id, job_get(id)->workers);
+	sync_job_ensure(g, migration_is_switched(g));
 	PG_RETURN_INT64(id);
 }
 
@@ -162,5 +164,6 @@ migrate_resume(PG_FUNCTION_ARGS)
 		job_request_again(job->id, 0, 0, NULL);
 		launch_workers(g, job->id, Max(1, job->workers));
 	}
+	sync_job_ensure(g, migration_is_switched(g));
 	PG_RETURN_VOID();
 }

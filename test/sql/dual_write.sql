@@ -184,6 +184,7 @@ TRUNCATE dw_target;
 -- queue: only the key is recorded; none: nothing is
 SELECT migrate_create('dw_queue') > 0 AS created;
 SELECT migrate_map('dw_queue', 'dw_source', 'dw_target', capture => 'queue') > 0 AS mapped;
+SELECT migrate_set('dw_queue', 'sync_interval', '0');
 SELECT migrate_start('dw_queue');
 CALL migrate_run('dw_queue');
 INSERT INTO dw_source VALUES (2, 'queued', 1, now());
@@ -193,6 +194,32 @@ SELECT key, reason FROM migrate_ext.dirty_key ORDER BY dirty_key_id;
 SELECT pending, missing, extra, different FROM migrate_verify('dw_queue');
 SELECT migrate_sync('dw_queue');
 TABLE dw_target;
+-- keys touched again are settled once; one that comes and goes leaves nothing
+INSERT INTO dw_source VALUES (4, 'a', 1, now()), (5, 'b', 1, now());
+UPDATE dw_source SET name = name || '!' WHERE id IN (3, 4, 5);
+UPDATE dw_source SET name = name || '!' WHERE id = 4;
+DELETE FROM dw_source WHERE id = 5;
+SELECT key, count(*), min(reason) AS reason FROM migrate_ext.dirty_key GROUP BY key ORDER BY key;
+SELECT migrate_sync('dw_queue');
+SELECT * FROM dw_target ORDER BY id;
+-- after a rollback to a savepoint the key is still dirty
+BEGIN;
+SAVEPOINT s;
+UPDATE dw_source SET name = 'undone' WHERE id = 3;
+ROLLBACK TO s;
+UPDATE dw_source SET name = 'done' WHERE id = 3;
+SELECT migrate_sync('dw_queue');
+UPDATE dw_source SET name = 'done again' WHERE id = 3;
+COMMIT;
+SELECT migrate_sync('dw_queue');
+SELECT * FROM dw_target ORDER BY id;
+TRUNCATE dw_source;
+INSERT INTO dw_source VALUES (6, 'after', 1, now());
+SELECT key, reason FROM migrate_ext.dirty_key ORDER BY dirty_key_id;
+SELECT migrate_sync('dw_queue') > 0 AS settled;
+SELECT * FROM dw_target ORDER BY id;
+SELECT sync_state FROM migrate_progress('dw_queue');
+SELECT count(*) FROM migrate_ext.dirty_key;
 SELECT migrate_rollback('dw_queue');
 SELECT migrate_drop('dw_queue');
 
