@@ -214,11 +214,14 @@ projection_range_keys(const Mapping *m, Oid leaf)
  * table: a trigger of the application that fires before ours, or a function
  * the statement calls, may have changed them again, and the nested statement's
  * dual write was before this one.  They are locked by this transaction.
+ *
+ * A row may be in the table several times: what foreign keys cascade to it
+ * by several of its columns is one statement's.
  */
 List *
 projection_upsert_new(const Mapping *m)
 {
-	return upsert_rows(m, psprintf("%s, %s WHERE %s%s", ref_source_rows(m),
+	return upsert_rows(m, psprintf("%s WHERE EXISTS (SELECT FROM %s WHERE %s)%s", ref_source_rows(m),
 								   ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS),
 								   ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL),
 								   ref_and_condition(m->filter)));

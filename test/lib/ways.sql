@@ -1,4 +1,4 @@
--- The machine behind capture_ways and capture_shapes.  A "way" is something an application may do to the table
+-- The machine behind the tests capture_*.  A "way" is something an application may do to the table
 -- src of a "world".  Each is done several times, in a world made anew:
 --	control		without a migration: what is in src afterwards
 --	before		dual writes, and nothing copied yet: nothing wrong in the target at once

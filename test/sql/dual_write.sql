@@ -263,7 +263,7 @@ SELECT migrate_map('m''; DROP TABLE x; --', '"o''Brien; --"', '"T %s $1"',
 SELECT migrate_start('m''; DROP TABLE x; --');
 UPDATE "o'Brien; --" SET "a ""key""" = "a ""key""" + 10, "select" = 'it''s';
 CALL migrate_run('m''; DROP TABLE x; --');
-TABLE "T %s $1";
+SELECT * FROM "T %s $1" ORDER BY 1;
 UPDATE "T %s $1" SET "from" = 'damaged' WHERE "k'" = 11;
 SELECT missing, extra, different FROM migrate_verify('m''; DROP TABLE x; --');
 SELECT key, columns FROM migrate_divergence('m''; DROP TABLE x; --');

@@ -1,4 +1,5 @@
 -- Both directions at once: applications on the old and on the new side, without echo.
+\set SHOW_CONTEXT never
 CREATE TABLE pr_old (id int PRIMARY KEY, name text NOT NULL, email text, version int NOT NULL DEFAULT 0);
 CREATE TABLE pr_new (user_id int PRIMARY KEY, full_name text NOT NULL CHECK (full_name <> 'forbidden'), mail text, born date);
 INSERT INTO pr_old SELECT i, 'name ' || i, i || '@example.org' FROM generate_series(1, 20) i;
