@@ -47,6 +47,7 @@ OBJS = \
 	src/capture/apply_frame.o \
 	src/capture/direct.o \
 	src/capture/dual_write.o \
+	src/capture/in_place.o \
 	src/capture/plan_cache.o \
 	src/capture/source_write.o \
 	src/capture/transition.o \
@@ -63,6 +64,7 @@ OBJS = \
 	src/lifecycle/cutover.o \
 	src/lifecycle/define.o \
 	src/lifecycle/gate.o \
+	src/lifecycle/in_place.o \
 	src/lifecycle/lock.o \
 	src/lifecycle/map.o \
 	src/lifecycle/phase.o \
@@ -92,10 +94,10 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill lifecycle parallel_run plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill lifecycle parallel_run in_place plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
-	start_in_flight cutover_in_flight deadlock key_swap nested_write
+	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place
 PGTAP     = contract
 TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile 007_stress 008_interrupt 009_sync_worker 011_replication
 

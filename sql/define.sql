@@ -9,6 +9,11 @@ CREATE FUNCTION migrate_ext.reject_stale_write() RETURNS trigger
 REVOKE ALL ON FUNCTION migrate_ext.reject_stale_write() FROM PUBLIC;
 COMMENT ON FUNCTION migrate_ext.reject_stale_write() IS 'rejects writes to the side that a cutover replaced';
 
+CREATE FUNCTION migrate_ext.set_columns() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'migrate_set_columns';
+REVOKE ALL ON FUNCTION migrate_ext.set_columns() FROM PUBLIC;
+COMMENT ON FUNCTION migrate_ext.set_columns() IS 'in place: sets the columns of one shape of a row from those of the other';
+
 -- Define
 CREATE FUNCTION @extschema@.migrate_create(migration text, description text DEFAULT NULL)
 	RETURNS bigint LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_create';

@@ -191,6 +191,7 @@ plan_directly(Capture *c, CaptureMapping *cm)
 		identity_become_owner(&identity, cm->mapping->owner, cm->mapping->time_zone);
 		cm->direct = direct_plan(cm->mapping, c->set->relid, c->set->context);
 		cm->planned = true;
+		cm->calls_user_code = cm->direct != NULL && cm->direct->program->calls_user_code;
 		identity_restore(&identity);
 	}
 	return cm->direct;

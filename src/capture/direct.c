@@ -33,6 +33,7 @@
 #include "base/identity.h"
 #include "base/plain_table.h"
 #include "capture/direct.h"
+#include "capture/trigger.h"
 #include "projection/expression.h"
 #include "projection/key.h"
 #include "projection/projection.h"
@@ -51,12 +52,14 @@ typedef struct DirectRun
 	MemoryContext row_context;
 } DirectRun;
 
-/* Is it a trigger of this migration?  It has nothing to do for our own writes. */
+/*
+ * Is it a trigger of this migration?  It has nothing to do for our own writes,
+ * unless it sets columns of the row.
+ */
 static bool
 is_own_trigger(const Trigger *trigger, int64 migration_id)
 {
-	return trigger->tgnargs > 0 &&
-		get_func_namespace(trigger->tgfoid) == get_namespace_oid(MIGRATE_SCHEMA, true) &&
+	return trigger->tgnargs == CAPTURE_ARGUMENTS && trigger_is_ours(trigger) &&
 		strtoll(trigger->tgargs[0], NULL, 10) == migration_id;
 }
 

@@ -3,7 +3,7 @@
  *		What a capturing trigger needs to know, kept for the session.
  *
  * One set per (migration, relation, direction): the mappings that have the
- * relation as source, and the plans of their statements.  A relcache
+ * relation as source (those in place have one of their own), and the plans of their statements.  A relcache
  * invalidation of any relation involved makes the set stale; it is freed when
  * no call uses it any more, and built again by the next one.
  */
@@ -23,7 +23,8 @@ typedef struct CaptureKey
 {
 	int64		migration_id;
 	Oid			relid;
-	uint32		reverse;		/* as wide as it is, so that no padding is hashed */
+	uint16		reverse;		/* as wide as they are, so that no padding is hashed */
+	uint16		in_place;		/* the mappings that are, or those that are not */
 } CaptureKey;
 
 typedef struct CaptureEntry
@@ -54,9 +55,7 @@ forget_code(Datum arg, int cacheid, uint32 hashvalue)
 			continue;
 		foreach(lc, entry->set->mappings)
 		{
-			DirectPlan *d = ((CaptureMapping *) lfirst(lc))->direct;
-
-			if (d != NULL && d->program->calls_user_code)
+			if (((CaptureMapping *) lfirst(lc))->calls_user_code)
 				entry->set->stale = true;
 		}
 	}
@@ -139,7 +138,7 @@ build_set(const CaptureKey *key)
 	set->relid = key->relid;
 	set->cascades = key_is_cascaded_to(key->relid);
 	set->relations = list_make1_oid(key->relid);
-	foreach(lc, mapping_list(key->migration_id, key->reverse))
+	foreach(lc, mapping_select(mapping_list(key->migration_id, key->reverse), key->in_place))
 	{
 		Mapping    *m = lfirst(lc);
 		CaptureMapping *c;
@@ -161,7 +160,7 @@ build_set(const CaptureKey *key)
 CaptureSet *
 plan_cache_peek(int64 migration_id, Oid relid, bool reverse)
 {
-	CaptureKey	key = {migration_id, relid, reverse};
+	CaptureKey	key = {migration_id, relid, reverse, false};
 	CaptureEntry *entry = capture_sets ? hash_search(capture_sets, &key, HASH_FIND, NULL) : NULL;
 
 	return entry && entry->set && !entry->set->stale ? entry->set : NULL;
@@ -169,7 +168,7 @@ plan_cache_peek(int64 migration_id, Oid relid, bool reverse)
 
 /* The set for a trigger call; release it with plan_cache_release. */
 CaptureSet *
-plan_cache_get(int64 migration_id, Oid relid, bool reverse)
+plan_cache_get(int64 migration_id, Oid relid, bool reverse, bool in_place)
 {
 	CaptureKey	key;
 	CaptureEntry *entry;
@@ -178,6 +177,7 @@ plan_cache_get(int64 migration_id, Oid relid, bool reverse)
 	key.migration_id = migration_id;
 	key.relid = relid;
 	key.reverse = reverse;
+	key.in_place = in_place;
 	if (capture_sets == NULL)
 	{
 		HASHCTL		ctl = {0};

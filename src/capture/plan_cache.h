@@ -23,8 +23,10 @@ typedef struct CaptureMapping
 {
 	Mapping    *mapping;
 	bool		queue;			/* only dirty keys are recorded */
-	bool		planned;		/* direct is known */
+	bool		planned;		/* what follows is known */
+	bool		calls_user_code;	/* whose change makes it stale */
 	DirectPlan *direct;			/* NULL: by SQL */
+	struct InPlacePlan *in_place;
 	CapturePlans removal;
 	CapturePlans upsert;
 } CaptureMapping;
@@ -41,7 +43,7 @@ typedef struct CaptureSet
 	bool		detached;		/* no longer in the table: the last user frees it */
 } CaptureSet;
 
-extern CaptureSet *plan_cache_get(int64 migration_id, Oid relid, bool reverse);
+extern CaptureSet *plan_cache_get(int64 migration_id, Oid relid, bool reverse, bool in_place);
 extern CaptureSet *plan_cache_peek(int64 migration_id, Oid relid, bool reverse);
 extern void plan_cache_release(CaptureSet *set);
 extern void plan_cache_init(void);

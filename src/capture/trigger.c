@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -20,6 +21,9 @@
 #include "capture/trigger.h"
 #include "catalog/mapping.h"
 #include "projection/projection.h"
+
+/* Fires after (almost) all others of its kind, which fire in the order of their names. */
+#define LAST "~"
 
 static char *
 trigger_name(int64 migration_id, const char *direction, const char *event)
@@ -35,6 +39,8 @@ typedef struct TriggerDef
 	const char *level;			/* transition tables and FOR EACH */
 	const char *function;
 	const char *enabled;		/* in which session_replication_role */
+	const char *argument;		/* a third one, or NULL */
+	bool		last;
 } TriggerDef;
 
 /* Creates one trigger and ties it to the extension. */
@@ -42,11 +48,13 @@ static void
 create_trigger(Oid relid, const TriggerDef *def, int64 migration_id, const char *direction)
 {
 	char	   *relation = quote_relation(relid);
-	const char *name = quote_identifier(trigger_name(migration_id, direction, def->event));
+	const char *name = quote_identifier(psprintf("%s%s", def->last ? LAST : "",
+												 trigger_name(migration_id, direction, def->event)));
 
 	spi_run(psprintf("CREATE TRIGGER %s %s ON %s %s "
-					 "EXECUTE FUNCTION " MIGRATE_SCHEMA ".%s(" INT64_FORMAT ", %s)",
-					 name, def->timing, relation, def->level, def->function, migration_id, direction),
+					 "EXECUTE FUNCTION " MIGRATE_SCHEMA ".%s(" INT64_FORMAT ", %s%s%s)",
+					 name, def->timing, relation, def->level, def->function, migration_id, direction,
+					 def->argument ? ", " : "", def->argument ? def->argument : ""),
 			SPI_NO_ARGS);
 	spi_run(psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION migrate_ext", name, relation),
 			SPI_NO_ARGS);
@@ -65,6 +73,28 @@ relations_of(List *mappings)
 										find_all_inheritors(((Mapping *) lfirst(lc))->source,
 															NoLock, NULL));
 	return relids;
+}
+
+/*
+ * Installs the triggers of mappings in place, which keep the two shapes of a
+ * row equal.  stale_writes says what becomes of a write to the columns that
+ * follow the others: "reject" or "forward".
+ */
+void
+trigger_install_in_place(const Migration *m, List *mappings, const char *direction, const char *stale_writes)
+{
+	TriggerDef	set_columns = {"row", "BEFORE INSERT OR UPDATE", "FOR EACH ROW", "set_columns", "ALWAYS",
+	stale_writes, true};
+	SpiScope	scope;
+	ListCell   *lc;
+
+	spi_open_catalog(&scope);
+	foreach(lc, relations_of(mapping_select(mappings, true)))
+	{
+		if (!get_rel_relispartition(lfirst_oid(lc)))
+			create_trigger(lfirst_oid(lc), &set_columns, m->id, direction);
+	}
+	spi_close(&scope);
 }
 
 /*
@@ -91,7 +121,7 @@ trigger_install_capture(const Migration *m, List *mappings, const char *directio
 	ListCell   *lc;
 
 	spi_open_catalog(&scope);
-	foreach(lc, relations_of(mappings))
+	foreach(lc, relations_of(mapping_select(mappings, false)))
 	{
 		Oid			relid = lfirst_oid(lc);
 
@@ -121,7 +151,7 @@ trigger_install_guard(const Migration *m, List *mappings)
 	ListCell   *lc;
 
 	spi_open_catalog(&scope);
-	foreach(lc, relations_of(mappings))
+	foreach(lc, relations_of(mapping_select(mappings, false)))
 	{
 		create_trigger(lfirst_oid(lc), &statement, m->id, "guard");
 		if (!get_rel_relispartition(lfirst_oid(lc)))
@@ -130,11 +160,18 @@ trigger_install_guard(const Migration *m, List *mappings)
 	spi_close(&scope);
 }
 
+/* Is it a trigger of a migration? */
+bool
+trigger_is_ours(const Trigger *t)
+{
+	return get_func_namespace(t->tgfoid) == get_namespace_oid(MIGRATE_SCHEMA, true);
+}
+
 /* The triggers whose names begin with $1, but for a partition's copies of its parent's. */
 #define OWN_TRIGGERS \
 	"SELECT DISTINCT tgrelid, tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid " \
 	"WHERE p.pronamespace = '" MIGRATE_SCHEMA "'::regnamespace " \
-	"AND starts_with(tgname::text, $1) AND tgparentid = 0 ORDER BY 1, 2"
+	"AND starts_with(ltrim(tgname::text, '" LAST "'), $1) AND tgparentid = 0 ORDER BY 1, 2"
 
 /* The relations that carry a trigger of the migration. */
 List *
@@ -187,10 +224,11 @@ trigger_remove_all(int64 migration_id)
 	remove_by_prefix(psprintf("migrate_ext_" INT64_FORMAT "_", migration_id));
 }
 
-/* Removes what watches the side that was replaced: the guard or the forwarding. */
+/* Removes what watches the side that was replaced: the guard, the forwarding, what does both in place. */
 void
 trigger_remove_stale(int64 migration_id)
 {
 	remove_by_prefix(trigger_name(migration_id, "guard", ""));
 	remove_by_prefix(trigger_name(migration_id, CAPTURE_STALE, ""));
+	remove_by_prefix(trigger_name(migration_id, CAPTURE_REVERSE, "row"));
 }

@@ -17,7 +17,9 @@
 #include "base/compat.h"
 #include "capture/apply_frame.h"
 #include "capture/dual_write.h"
+#include "capture/in_place.h"
 #include "capture/transition.h"
+#include "capture/trigger.h"
 #include "projection/projection.h"
 
 static MIGRATE_NORETURN void
@@ -90,10 +92,10 @@ as_statement(const TriggerData *row)
 }
 
 static void
-check_called_as_trigger(FunctionCallInfo fcinfo, const char *name)
+check_called_as_trigger(FunctionCallInfo fcinfo, const char *name, int arguments)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		((TriggerData *) fcinfo->context)->tg_trigger->tgnargs != 2)
+		((TriggerData *) fcinfo->context)->tg_trigger->tgnargs != arguments)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" is called only by the triggers that migrate_start installs", name)));
@@ -120,7 +122,7 @@ migrate_capture(PG_FUNCTION_ARGS)
 	int64		migration_id;
 	bool		reverse;
 
-	check_called_as_trigger(fcinfo, "migrate_ext.capture");
+	check_called_as_trigger(fcinfo, "migrate_ext.capture", CAPTURE_ARGUMENTS);
 	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 	{
 		if (!IsLogicalWorker())
@@ -137,7 +139,7 @@ migrate_capture(PG_FUNCTION_ARGS)
 	c.stale = strcmp(trigger->tg_trigger->tgargs[1], "stale") == 0;
 	if (apply_is_under_way(migration_id, !reverse))
 		return PointerGetDatum(NULL);
-	c.set = plan_cache_get(migration_id, RelationGetRelid(trigger->tg_relation), reverse);
+	c.set = plan_cache_get(migration_id, RelationGetRelid(trigger->tg_relation), reverse, false);
 	if (c.set->mappings == NIL)
 	{
 		plan_cache_release(c.set);
@@ -178,11 +180,41 @@ migrate_reject_stale_write(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	bool		row;
 
-	check_called_as_trigger(fcinfo, "migrate_ext.reject_stale_write");
+	check_called_as_trigger(fcinfo, "migrate_ext.reject_stale_write", CAPTURE_ARGUMENTS);
 	row = TRIGGER_FIRED_FOR_ROW(trigger->tg_event);
 	if (apply_is_under_way(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10), MAPPING_REVERSE) ||
 		(row && !IsLogicalWorker()))
 		return PointerGetDatum(!row ? NULL : TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 							   trigger->tg_newtuple : trigger->tg_trigtuple);
 	reject_stale(trigger->tg_relation, "Point this application at the new tables, or call migrate_rollback.");
+}
+
+MIGRATE_FUNCTION(migrate_set_columns);
+
+/*
+ * migrate_ext.set_columns(): the BEFORE row trigger of mappings in place.
+ * Arguments of the trigger: migration id, forward or reverse, and what becomes
+ * of writes to the columns that follow after a cutover (reject or forward).
+ */
+Datum
+migrate_set_columns(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	CaptureSet *set;
+	HeapTuple	volatile result = NULL;
+
+	check_called_as_trigger(fcinfo, "migrate_ext.set_columns", CAPTURE_ARGUMENTS + 1);
+	set = plan_cache_get(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10),
+						 RelationGetRelid(trigger->tg_relation),
+						 strcmp(trigger->tg_trigger->tgargs[1], CAPTURE_REVERSE) == 0, true);
+	PG_TRY();
+	{
+		result = in_place_apply(set, trigger);
+	}
+	PG_FINALLY();
+	{
+		plan_cache_release(set);
+	}
+	PG_END_TRY();
+	return PointerGetDatum(result);
 }

@@ -202,6 +202,21 @@ mapping_set_complete(int64 migration_id, bool reverse, bool complete)
 	mapping_invalidate(migration_id);
 }
 
+/* Those of the mappings that are in place, or that are not. */
+List *
+mapping_select(List *mappings, bool in_place)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, mappings)
+	{
+		if (mapping_is_in_place(lfirst(lc)) == in_place)
+			result = lappend(result, lfirst(lc));
+	}
+	return result;
+}
+
 /* Does a mapped relation still exist? */
 bool
 mapping_relation_exists(Oid relid)

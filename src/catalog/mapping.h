@@ -45,6 +45,13 @@ mapping_is_settled(const Mapping *m)
 	return m->complete || m->reverse;
 }
 
+/* Are source and target one table, whose rows are changed where they are? */
+static inline bool
+mapping_is_in_place(const Mapping *m)
+{
+	return m->source == m->target;
+}
+
 extern int64 mapping_insert(const Mapping *m);
 extern List *mapping_list(int64 migration_id, bool reverse);
 extern Mapping *mapping_get(int64 id);
@@ -52,6 +59,7 @@ extern Mapping *mapping_find_reverse(int64 id);
 extern void mapping_delete(int64 id);
 extern void mapping_set_complete(int64 migration_id, bool reverse, bool complete);
 extern void mapping_invalidate(int64 migration_id);
+extern List *mapping_select(List *mappings, bool in_place);
 extern bool mapping_relation_exists(Oid relid);
 
 #endif							/* MIGRATE_MAPPING_H */

@@ -5,7 +5,9 @@
  * The unit is a range of heap blocks of a leaf relation, read with a TID range
  * scan and inserted with ON CONFLICT (key) DO NOTHING: a target row that is
  * there already was written by a dual write or an earlier batch, and is at
- * least as new.  The source is never written, nor are its rows locked.
+ * least as new.  The source is never written, nor are its rows locked; but in
+ * place, where the rows that differ are updated, except those that somebody
+ * has locked.
  *
  * Rows that move while the copy runs were updated, and so dual-written; blocks
  * that are added hold only such rows.  A rewrite of the heap makes block
@@ -202,7 +204,34 @@ run_over_batch(const Batch *b, const char *sql)
 								 spi_datum(TIDOID, PointerGetDatum(&bounds[1]), false)));
 }
 
-/* Work for subxact_try: the inserts of a batch. */
+/* The first column of what a statement returns over the batch's blocks becomes dirty keys. */
+static void
+leave_keys(const Batch *b, const Mapping *m, const char *sql, const char *reason, const DirtyKeyError *why)
+{
+	uint64		n = run_over_batch(b, sql);
+	Datum	   *keys = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (uint64 i = 0; i < n; i++)
+		keys[i] = spi_get_datum(i, 1);
+	(void) dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT), reason, why);
+}
+
+/* Sets the columns of a batch in place; rows that others have locked are left to the drain. */
+static uint64
+set_in_place(const Batch *b, const Mapping *m)
+{
+	int64		differed;
+	int64		set;
+
+	(void) run_over_batch(b, projection_set_in_place(m, b->range.relation));
+	differed = spi_get_int8(0, 1);
+	set = spi_get_int8(0, 2);
+	if (set < differed)
+		leave_keys(b, m, projection_range_differing(m, b->range.relation), "reconcile", NULL);
+	return set;
+}
+
+/* Work for subxact_try: the writes of a batch. */
 static void
 work_copy(void *arg)
 {
@@ -216,7 +245,8 @@ work_copy(void *arg)
 		Mapping    *m = lfirst(lc);
 
 		spi_open_owner(&scope, m->owner, m->time_zone);
-		b->rows += run_over_batch(b, projection_copy(m, b->range.relation));
+		b->rows += mapping_is_in_place(m) ? set_in_place(b, m) :
+			run_over_batch(b, projection_copy(m, b->range.relation));
 		spi_close(&scope);
 	}
 }
@@ -238,16 +268,9 @@ work_leave_to_sync(void *arg)
 	foreach(lc, b->mappings)
 	{
 		Mapping    *m = lfirst(lc);
-		uint64		n;
-		Datum	   *keys;
 
 		spi_open_owner(&scope, m->owner, m->time_zone);
-		n = run_over_batch(b, projection_range_keys(m, b->range.relation));
-		keys = palloc(sizeof(Datum) * Max(n, 1));
-		for (uint64 i = 0; i < n; i++)
-			keys[i] = spi_get_datum(i, 1);
-		(void) dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT),
-							 "error", &why);
+		leave_keys(b, m, projection_range_keys(m, b->range.relation), "error", &why);
 		spi_close(&scope);
 	}
 }

@@ -4,9 +4,11 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/relation.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -18,11 +20,13 @@
 #include "base/quote.h"
 #include "base/setting.h"
 #include "base/spi.h"
+#include "capture/trigger.h"
 #include "catalog/mapping.h"
 #include "lifecycle/assess.h"
 #include "lifecycle/phase.h"
 #include "projection/key.h"
 #include "projection/projection.h"
+#include "projection/reference.h"
 
 /* Adds a finding. */
 static void
@@ -73,7 +77,7 @@ assess_target_has_rows(const Migration *g, Oid *target)
 	{
 		Mapping    *m = lfirst(lc);
 
-		if (!has_rows(m))
+		if (mapping_is_in_place(m) || !has_rows(m))
 			continue;
 		*target = m->target;
 		return true;
@@ -98,9 +102,11 @@ assess_relations(List **findings, const Mapping *m)
 		{
 			Trigger    *t = &target->trigdesc->triggers[i];
 
-			if (!t->tgisinternal && strncmp(t->tgname, "migrate_ext_", 12) != 0)
+			if (!t->tgisinternal && !trigger_is_ours(t) &&
+				(!mapping_is_in_place(m) || TRIGGER_FOR_UPDATE(t->tgtype)))
 				add(findings, "warning", name,
-					psprintf("trigger \"%s\" will fire for every dual write and every copied row", t->tgname),
+					psprintf(mapping_is_in_place(m) ? "trigger \"%s\" will fire for every row whose columns are set" :
+							 "trigger \"%s\" will fire for every dual write and every copied row", t->tgname),
 					"Make sure that it may, or disable it until the cutover.");
 		}
 	}
@@ -123,7 +129,7 @@ assess_relations(List **findings, const Mapping *m)
 static void
 assess_columns(List **findings, const Mapping *m)
 {
-	List	   *uncovered = projection_uncovered_required(m);
+	List	   *uncovered = mapping_is_in_place(m) ? NIL : projection_uncovered_required(m);
 	ListCell   *lc;
 
 	if (uncovered != NIL)
@@ -148,6 +154,54 @@ assess_columns(List **findings, const Mapping *m)
 	}
 }
 
+/* Does a mapping in place set the column? */
+static bool
+is_set_in_place(const Mapping *m, AttrNumber attnum)
+{
+	char	   *name = attnum > 0 ? get_attname(m->target, attnum, true) : NULL;
+
+	return name != NULL && projection_column(m, name) != NULL && !ref_is_key(m, name);
+}
+
+static void
+add_refusal(List **findings, const Mapping *m, const char *constraint)
+{
+	add(findings, "warning", name_relation(m->target),
+		psprintf("a row that violates \"%s\" by a column that is set in place is refused, whatever on_error says", constraint),
+		"Make sure that the expression cannot violate it, or add it after the cutover.");
+}
+
+/* In place, the columns are stored with the application's own row: what the table refuses, it meets. */
+static void
+assess_in_place(List **findings, const Mapping *m)
+{
+	Relation	rel = relation_open(m->target, AccessShareLock);
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		bool		found = false;
+
+		for (int i = 0; i < index->rd_index->indnatts; i++)
+			found = found || is_set_in_place(m, index->rd_index->indkey.values[i]);
+		if (found && (index->rd_index->indisunique || index->rd_index->indisexclusion))
+			add_refusal(findings, m, RelationGetRelationName(index));
+		index_close(index, AccessShareLock);
+	}
+	foreach(lc, RelationGetFKeyList(rel))
+	{
+		ForeignKeyCacheInfo *fk = lfirst(lc);
+		bool		found = false;
+
+		for (int i = 0; i < fk->nkeys; i++)
+			found = found || is_set_in_place(m, fk->conkey[i]);
+		if (found)
+			add_refusal(findings, m, get_constraint_name(fk->conoid));
+	}
+	relation_close(rel, NoLock);
+}
+
 /* What cannot be written back after the cutover. */
 static void
 assess_reverse(List **findings, const Mapping *m)
@@ -164,6 +218,8 @@ assess_reverse(List **findings, const Mapping *m)
 			"Copy the source's key unchanged, or give \"reverse\".");
 		return;
 	}
+	if (mapping_is_in_place(m))
+		return;
 	source = relation_open(m->source, AccessShareLock);
 	for (int i = 0; i < RelationGetNumberOfAttributes(source); i++)
 	{
@@ -210,6 +266,8 @@ assess_migration(const Migration *g)
 		assess_columns(&findings, m);
 		assess_relations(&findings, m);
 		assess_reverse(&findings, m);
+		if (mapping_is_in_place(m))
+			assess_in_place(&findings, m);
 	}
 	if (phase_is(g, "planned") && !setting_bool(g->settings, "allow_nonempty_target") &&
 		mappings != NIL && assess_target_has_rows(g, &target))

@@ -209,10 +209,12 @@ static void
 watch_old_side(const Migration *g)
 {
 	List	   *mappings = mapping_list(g->id, MAPPING_FORWARD);
+	char	   *stale_writes = setting_text(g->settings, "stale_writes");
 
-	if (strcmp(setting_text(g->settings, "stale_writes"), "forward") == 0)
+	trigger_install_in_place(g, mapping_list(g->id, MAPPING_REVERSE), CAPTURE_REVERSE, stale_writes);
+	if (strcmp(stale_writes, "forward") == 0)
 	{
-		check_can_forward(mappings);
+		check_can_forward(mapping_select(mappings, false));
 		trigger_install_capture(g, mappings, CAPTURE_STALE);
 	}
 	else

@@ -25,6 +25,7 @@
 #include "catalog/event.h"
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
+#include "lifecycle/in_place.h"
 #include "lifecycle/phase.h"
 #include "projection/expression.h"
 #include "projection/key.h"
@@ -184,7 +185,9 @@ read_columns(Mapping *m, Jsonb *columns, char **copied)
 			continue;
 		if (columns != NULL)
 			text = given_expression(columns, name, "columns");
-		else if (!att->attgenerated && get_attnum(m->source, name) > 0)
+		if (text == NULL && mapping_is_in_place(m) && in_place_keeps(m, name))
+			text = psprintf(SOURCE_ALIAS ".%s", quote_identifier(name));
+		if (columns == NULL && !att->attgenerated && get_attnum(m->source, name) > 0)
 			text = psprintf(SOURCE_ALIAS ".%s", quote_identifier(name));
 		if (text == NULL)
 			continue;
@@ -337,7 +340,7 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 		return NULL;
 	if (filter != NULL)
 		r->scope = expression_condition_over_target(filter, m->source);
-	r->clears = rows_are_owned(r);
+	r->clears = !mapping_is_in_place(r) && rows_are_owned(r);
 	return r;
 }
 
@@ -424,17 +427,16 @@ migrate_map(PG_FUNCTION_ARGS)
 	m->target = PG_GETARG_OID(2);
 	check_side(m->source, "source");
 	check_side(m->target, "target");
-	if (m->source == m->target)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("source and target are the same relation"),
-				 errhint("In-place migrations are not supported by this version.")));
 	read_modes(fcinfo, m);
+	if (mapping_is_in_place(m))
+		in_place_check_arguments(m, PG_ARGISNULL(3), filter != NULL);
 	m->owner = choose_owner(m->source, m->target);
 	m->time_zone = g->time_zone;
 	m->key = key_resolve(m->target, PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4));
 	copied = palloc0(sizeof(char *) * count_columns(m->source));
 	read_columns(m, PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), copied);
+	if (mapping_is_in_place(m))
+		in_place_check_mapping(m);
 	check_key_mapped(m);
 	if (filter != NULL)
 	{
@@ -446,6 +448,8 @@ migrate_map(PG_FUNCTION_ARGS)
 	m->id = mapping_insert(m);
 
 	reverse = derive_reverse(m, given, copied, filter);
+	if (reverse != NULL && mapping_is_in_place(m))
+		reverse = in_place_check_reverse(m, reverse);
 	if (reverse != NULL)
 	{
 		reverse->reverse_of = m->id;

@@ -51,10 +51,11 @@ migrate_start(PG_FUNCTION_ARGS)
 		Mapping    *m = lfirst(lc);
 
 		/* what is there may be old: the copy never overwrites, the sync does */
-		if (has_rows)
+		if (has_rows && !mapping_is_in_place(m))
 			dirty_key_add_every(m->id, "reconcile", NULL);
 	}
 	trigger_install_capture(g, mappings, CAPTURE_FORWARD);
+	trigger_install_in_place(g, mappings, CAPTURE_FORWARD, "forward");
 	migration_mark_changed(g->id);
 	phase_move(g, "dual_write", NULL, NULL);
 	sync_wanted_hook(g, MAPPING_FORWARD);

@@ -70,6 +70,8 @@ compile_column(Program *p, const Mapping *m, Relation target, const MappingColum
 	if (needs_plan(tree))
 		return false;
 	column->value = add_tree(p, tree);
+	pull_varattnos((Node *) tree, 1, &column->reads);
+	column->reads = plain_attnums(column->reads);
 	if (IsA(tree, Var))
 		column->copied = ((Var *) tree)->varattno;
 	return true;
@@ -128,6 +130,32 @@ program_passes(Program *p, TupleTableSlot *row)
 	return !isnull && DatumGetBool(result);
 }
 
+/* Is every column only copied, so that nothing can fail? */
+bool
+program_is_plain(const Program *p)
+{
+	for (int i = 0; i < p->ncolumns; i++)
+	{
+		if (p->columns[i].copied <= 0)
+			return false;
+	}
+	return true;
+}
+
+/* The target's value of one column of a source row. */
+void
+program_evaluate_column(Program *p, int i, TupleTableSlot *row, Datum *values, bool *nulls)
+{
+	ProgramColumn *c = &p->columns[i];
+	int			to = c->target - 1;
+
+	p->econtext->ecxt_scantuple = row;
+	if (c->copied > 0)
+		values[to] = slot_getattr(row, c->copied, &nulls[to]);
+	else
+		values[to] = ExecEvalExprSwitchContext(c->value, p->econtext, &nulls[to]);
+}
+
 /*
  * The target's values of a source row, by target attribute; others are left as
  * they are.  By-reference values live until the next row.
@@ -135,17 +163,8 @@ program_passes(Program *p, TupleTableSlot *row)
 void
 program_evaluate(Program *p, TupleTableSlot *row, Datum *values, bool *nulls)
 {
-	p->econtext->ecxt_scantuple = row;
 	for (int i = 0; i < p->ncolumns; i++)
-	{
-		ProgramColumn *c = &p->columns[i];
-		int			to = c->target - 1;
-
-		if (c->copied > 0)
-			values[to] = slot_getattr(row, c->copied, &nulls[to]);
-		else
-			values[to] = ExecEvalExprSwitchContext(c->value, p->econtext, &nulls[to]);
-	}
+		program_evaluate_column(p, i, row, values, nulls);
 }
 
 /*

@@ -17,6 +17,7 @@ typedef struct ProgramColumn
 	AttrNumber	target;
 	AttrNumber	copied;			/* source column that is taken as it is, or 0 */
 	ExprState  *value;			/* what is evaluated otherwise */
+	Bitmapset  *reads;			/* source columns, as attribute numbers */
 	bool		byval;
 	int16		len;
 } ProgramColumn;
@@ -36,6 +37,8 @@ typedef struct Program
 
 extern Program *program_compile(const Mapping *m);
 extern bool program_passes(Program *p, TupleTableSlot *row);
+extern bool program_is_plain(const Program *p);
+extern void program_evaluate_column(Program *p, int i, TupleTableSlot *row, Datum *values, bool *nulls);
 extern void program_evaluate(Program *p, TupleTableSlot *row, Datum *values, bool *nulls);
 extern bool program_images_equal(Datum a, bool a_null, Datum b, bool b_null, bool byval, int16 len);
 extern bool program_reads_same(const Program *p, TupleTableSlot *a, TupleTableSlot *b);

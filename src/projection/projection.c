@@ -47,7 +47,10 @@ equal_is_same(const Mapping *m, const char *name)
 	}
 }
 
-/* c = <prefix>c, ... for the columns an update sets; empty if only the key is mapped. */
+/*
+ * c = <prefix>c, ... for the columns an update sets; empty if only the key is
+ * mapped.  In place, the key is that of the row itself.
+ */
 static char *
 assignments(const Mapping *m, const char *excluded)
 {
@@ -62,7 +65,7 @@ assignments(const Mapping *m, const char *excluded)
 		const char *quoted = quote_identifier(name);
 
 		i++;
-		if (ref_is_key(m, name) && equal_is_same(m, name))
+		if (ref_is_key(m, name) && (mapping_is_in_place(m) || equal_is_same(m, name)))
 			continue;
 		if (excluded)
 			appendStringInfo(&buf, "%s%s = %s.%s", buf.len ? ", " : "", quoted, excluded, quoted);
@@ -96,12 +99,37 @@ upsert(const Mapping *m, const char *select)
 	return buf.data;
 }
 
+/* (migrate_p.migrate_c1)::type, ... as values of the target's columns. */
+static char *
+projected_values(const Mapping *m)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(m->columns); i++)
+		appendStringInfo(&buf, "%s(migrate_p.migrate_c%d)::%s", i ? ", " : "", i + 1,
+						 ref_target_type(m, ((MappingColumn *) list_nth(m->columns, i))->target));
+	return buf.data;
+}
+
+/* UPDATE of the target rows that the rows migrate_p belong to, where they differ. */
+static char *
+update_rows(const Mapping *m, const char *set, const char *rows, const char *condition)
+{
+	return psprintf("UPDATE %s AS " TARGET_ALIAS " SET %s FROM %s WHERE %s "
+					"AND ROW(%s)::record OPERATOR(pg_catalog.*<>) ROW(%s)::record",
+					quote_relation(m->target), set, rows, condition,
+					ref_column_list(m, TARGET_ALIAS "."), projected_values(m));
+}
+
 /*
  * The statements that make the target rows of some source rows right.
  *
  * A mapping that does not give every column that must have a value (typically
  * the way back after a split) cannot propose a row to INSERT where one exists:
- * NOT NULL is checked before the conflict is seen.  It updates first.
+ * NOT NULL is checked before the conflict is seen.  It updates first.  In
+ * place there is nothing to insert, and a row is its own target whatever other
+ * rows have its key.
  */
 static List *
 upsert_rows(const Mapping *m, const char *from)
@@ -109,14 +137,16 @@ upsert_rows(const Mapping *m, const char *from)
 	char	   *inner;
 	char	   *p_key;
 	char	   *set;
-	StringInfoData update;
 	StringInfoData values;
 	StringInfoData key;
+	bool		in_place = mapping_is_in_place(m);
 
-	if (projection_covers_required(m))
+	if (!in_place && projection_covers_required(m))
 		return list_make1(upsert(m, psprintf("SELECT %s FROM %s", ref_expression_list(m, false), from)));
 
-	inner = psprintf("(SELECT %s FROM %s) AS migrate_p", ref_expression_list(m, true), from);
+	inner = psprintf("(SELECT %s%s FROM %s) AS migrate_p", ref_expression_list(m, true),
+					 in_place ? ", " SOURCE_ALIAS ".tableoid AS migrate_table, " SOURCE_ALIAS ".ctid AS migrate_row" : "",
+					 from);
 	initStringInfo(&key);
 	initStringInfo(&values);
 	for (int i = 0; i < list_length(m->columns); i++)
@@ -132,16 +162,10 @@ upsert_rows(const Mapping *m, const char *from)
 	p_key = key.data;
 	set = assignments(m, NULL);
 
-	initStringInfo(&update);
-	appendStringInfo(&update, "UPDATE %s AS " TARGET_ALIAS " SET %s FROM %s WHERE %s "
-					 "AND ROW(%s)::record OPERATOR(pg_catalog.*<>) ROW(", quote_relation(m->target),
-					 set, inner, p_key, ref_column_list(m, TARGET_ALIAS "."));
-	for (int i = 0; i < list_length(m->columns); i++)
-		appendStringInfo(&update, "%s(migrate_p.migrate_c%d)::%s", i ? ", " : "", i + 1,
-						 ref_target_type(m, ((MappingColumn *) list_nth(m->columns, i))->target));
-	appendStringInfoString(&update, ")::record");
-
-	return list_concat(set[0] == '\0' ? NIL : list_make1(update.data),
+	if (in_place)
+		return list_make1(update_rows(m, set, inner, psprintf("%s AND " TARGET_ALIAS ".tableoid = migrate_p.migrate_table "
+															  "AND " TARGET_ALIAS ".ctid = migrate_p.migrate_row", p_key)));
+	return list_concat(set[0] == '\0' ? NIL : list_make1(update_rows(m, set, inner, p_key)),
 					   list_make1(upsert(m, psprintf("SELECT %s FROM %s WHERE NOT EXISTS "
 													 "(SELECT FROM %s AS " TARGET_ALIAS " WHERE %s)",
 													 values.data, inner, quote_relation(m->target), p_key))));
@@ -149,7 +173,8 @@ upsert_rows(const Mapping *m, const char *from)
 
 /*
  * Removes target rows: "USING <rows> WHERE <condition>".  A mapping that only
- * owns some columns of the row sets them to null instead.
+ * owns some columns of the row sets them to null instead.  In place nothing is
+ * ever removed: the row is the application's.
  */
 static char *
 remove_rows(const Mapping *m, const char *rows, const char *condition)
@@ -157,6 +182,8 @@ remove_rows(const Mapping *m, const char *rows, const char *condition)
 	StringInfoData set;
 	ListCell   *lc;
 
+	if (mapping_is_in_place(m))
+		return NULL;
 	if (!m->clears)
 		return psprintf("DELETE FROM %s AS " TARGET_ALIAS " USING %s WHERE %s%s",
 						quote_relation(m->target), rows, condition, ref_and_condition(m->scope));
@@ -194,6 +221,49 @@ projection_copy(const Mapping *m, Oid leaf)
 					"ON CONFLICT (%s) DO NOTHING",
 					quote_relation(m->target), ref_column_list(m, ""), ref_expression_list(m, false),
 					quote_relation(leaf), ref_and_condition(m->filter), ref_key_columns(m));
+}
+
+/*
+ * Copy in place: sets the mapped columns of the rows in a range that differ.
+ * Returns how many differed, and how many were set: a row that somebody has
+ * locked is not waited for, and one that was changed meanwhile has had its
+ * columns set with that.
+ */
+char *
+projection_set_in_place(const Mapping *m, Oid leaf)
+{
+	char	   *relation = quote_relation(leaf);
+
+	return psprintf("WITH migrate_p AS MATERIALIZED (SELECT * FROM (SELECT %s, "
+					SOURCE_ALIAS ".ctid AS migrate_row, ROW(%s)::record AS migrate_now FROM ONLY %s AS " SOURCE_ALIAS
+					" WHERE " SOURCE_ALIAS ".ctid >= $1 AND " SOURCE_ALIAS ".ctid < $2 OFFSET 0) AS migrate_p "
+					"WHERE migrate_now OPERATOR(pg_catalog.*<>) ROW(%s)::record), "
+					"migrate_l AS MATERIALIZED (SELECT " TARGET_ALIAS ".ctid AS migrate_row "
+					"FROM ONLY %s AS " TARGET_ALIAS ", migrate_p WHERE " TARGET_ALIAS ".ctid = migrate_p.migrate_row "
+					"FOR NO KEY UPDATE OF " TARGET_ALIAS " SKIP LOCKED), "
+					"migrate_s AS (UPDATE ONLY %s AS " TARGET_ALIAS " SET %s FROM migrate_p, migrate_l "
+					"WHERE migrate_p.migrate_row = migrate_l.migrate_row AND " TARGET_ALIAS ".ctid = migrate_l.migrate_row "
+					"RETURNING 1) SELECT (SELECT count(*) FROM migrate_p), (SELECT count(*) FROM migrate_s)",
+					ref_expression_list(m, true), ref_column_list(m, SOURCE_ALIAS "."), relation, projected_values(m),
+					relation, relation, assignments(m, NULL));
+}
+
+/* Copy in place: the keys of the rows in a range that differ, one jsonb a row. */
+char *
+projection_range_differing(const Mapping *m, Oid leaf)
+{
+	return psprintf("SELECT migrate_key FROM (SELECT %s, ROW(%s)::record AS migrate_now, %s AS migrate_key "
+					"FROM ONLY %s AS " SOURCE_ALIAS " WHERE " SOURCE_ALIAS ".ctid >= $1 AND " SOURCE_ALIAS ".ctid < $2"
+					" OFFSET 0) AS migrate_p WHERE migrate_now OPERATOR(pg_catalog.*<>) ROW(%s)::record",
+					ref_expression_list(m, true), ref_column_list(m, SOURCE_ALIAS "."),
+					ref_key_json(m, KEY_OF_SOURCE, NULL), quote_relation(leaf), projected_values(m));
+}
+
+/* Trigger in place: the key of the row $1, as jsonb. */
+char *
+projection_row_key(const Mapping *m)
+{
+	return psprintf("SELECT %s FROM (SELECT ($1).*) AS " SOURCE_ALIAS, ref_key_json(m, KEY_OF_SOURCE, NULL));
 }
 
 /* Copy: the keys of the rows in a range, one jsonb a row. */

@@ -35,6 +35,9 @@ typedef enum TargetLock
 /* Copy: parameters $1 and $2 are the bounds, ctid >= $1 and < $2. */
 extern char *projection_copy(const Mapping *m, Oid leaf);
 extern char *projection_range_keys(const Mapping *m, Oid leaf);
+extern char *projection_set_in_place(const Mapping *m, Oid leaf);
+extern char *projection_range_differing(const Mapping *m, Oid leaf);
+extern char *projection_row_key(const Mapping *m);
 
 /* Dual write: over the transition tables; lists of statements in order. */
 extern List *projection_upsert_new(const Mapping *m);
