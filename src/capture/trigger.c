@@ -1,10 +1,11 @@
 /*
  * trigger.c
- *		Installs and removes the triggers of a migration.
+ *		The triggers of a migration: which there should be, and which there are.
  *
- * The caller holds a lock that keeps writers out (SHARE ROW EXCLUSIVE to
- * install, ACCESS EXCLUSIVE to remove), taken with a short timeout: nothing
- * here may be the first to wait for the application.
+ * trigger_follow makes the two equal.  The caller holds a lock that keeps
+ * writers out (SHARE ROW EXCLUSIVE to install, ACCESS EXCLUSIVE to remove), taken
+ * with a short timeout: nothing here may be the first to wait for the
+ * application.
  *
  * A trigger depends on the extension (DEPENDS ON EXTENSION), so that DROP
  * EXTENSION takes it along.
@@ -13,10 +14,12 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "base/quote.h"
+#include "base/setting.h"
 #include "base/spi.h"
 #include "capture/trigger.h"
 #include "catalog/mapping.h"
@@ -25,11 +28,7 @@
 /* Fires after (almost) all others of its kind, which fire in the order of their names. */
 #define LAST "~"
 
-static char *
-trigger_name(int64 migration_id, const char *direction, const char *event)
-{
-	return psprintf("migrate_ext_" INT64_FORMAT "_%s_%s", migration_id, direction, event);
-}
+#define PREFIX "migrate_ext_" INT64_FORMAT "_"
 
 /* A trigger to create. */
 typedef struct TriggerDef
@@ -38,126 +37,60 @@ typedef struct TriggerDef
 	const char *timing;
 	const char *level;			/* transition tables and FOR EACH */
 	const char *function;
-	const char *enabled;		/* in which session_replication_role */
-	const char *argument;		/* a third one, or NULL */
-	bool		last;
+	char		enabled;		/* in which session_replication_role */
 } TriggerDef;
 
-/* Creates one trigger and ties it to the extension. */
-static void
-create_trigger(Oid relid, const TriggerDef *def, int64 migration_id, const char *direction)
-{
-	char	   *relation = quote_relation(relid);
-	const char *name = quote_identifier(psprintf("%s%s", def->last ? LAST : "",
-												 trigger_name(migration_id, direction, def->event)));
-
-	spi_run(psprintf("CREATE TRIGGER %s %s ON %s %s "
-					 "EXECUTE FUNCTION " MIGRATE_SCHEMA ".%s(" INT64_FORMAT ", %s%s%s)",
-					 name, def->timing, relation, def->level, def->function, migration_id, direction,
-					 def->argument ? ", " : "", def->argument ? def->argument : ""),
-			SPI_NO_ARGS);
-	spi_run(psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION migrate_ext", name, relation),
-			SPI_NO_ARGS);
-	spi_run(psprintf("ALTER TABLE %s ENABLE %s TRIGGER %s", relation, def->enabled, name), SPI_NO_ARGS);
-}
-
-/* The distinct sources (or targets) of mappings, each with its descendants. */
-static List *
-relations_of(List *mappings)
-{
-	List	   *relids = NIL;
-	ListCell   *lc;
-
-	foreach(lc, mappings)
-		relids = list_concat_unique_oid(relids,
-										find_all_inheritors(((Mapping *) lfirst(lc))->source,
-															NoLock, NULL));
-	return relids;
-}
-
 /*
- * Installs the triggers of mappings in place, which keep the two shapes of a
- * row equal.  stale_writes says what becomes of a write to the columns that
- * follow the others: "reject" or "forward".
+ * A statement trigger fires only for the relation that the statement names, so
+ * each partition and child has its own.  They fire in every
+ * session_replication_role.  The apply of logical replication fires row
+ * triggers only, and has one of its own.
  */
-void
-trigger_install_in_place(const Migration *m, List *mappings, const char *direction, const char *stale_writes)
+static const TriggerDef capture[] =
 {
-	TriggerDef	set_columns = {"row", "BEFORE INSERT OR UPDATE", "FOR EACH ROW", "set_columns", "ALWAYS",
-	stale_writes, true};
-	SpiScope	scope;
-	ListCell   *lc;
+	{"insert", "AFTER INSERT", "REFERENCING NEW TABLE AS " NEW_TABLE " FOR EACH STATEMENT",
+	"capture", TRIGGER_FIRES_ALWAYS},
+	{"update", "AFTER UPDATE", "REFERENCING OLD TABLE AS " OLD_TABLE " NEW TABLE AS " NEW_TABLE " FOR EACH STATEMENT",
+	"capture", TRIGGER_FIRES_ALWAYS},
+	{"delete", "AFTER DELETE", "REFERENCING OLD TABLE AS " OLD_TABLE " FOR EACH STATEMENT",
+	"capture", TRIGGER_FIRES_ALWAYS},
+	{"truncate", "AFTER TRUNCATE", "FOR EACH STATEMENT", "capture", TRIGGER_FIRES_ALWAYS},
+	{"replicated", "AFTER INSERT OR UPDATE OR DELETE", "FOR EACH ROW", "capture", TRIGGER_FIRES_ON_REPLICA}
+};
 
-	spi_open_catalog(&scope);
-	foreach(lc, relations_of(mapping_select(mappings, true)))
-	{
-		if (!get_rel_relispartition(lfirst_oid(lc)))
-			create_trigger(lfirst_oid(lc), &set_columns, m->id, direction);
-	}
-	spi_close(&scope);
-}
-
-/*
- * Installs the dual-write triggers on the source of every mapping, and on its
- * partitions and children: a statement trigger fires only for the relation
- * that the statement names.  They fire in every session_replication_role.
- * The apply of logical replication fires row triggers only, and has one of
- * its own.  direction is one of the CAPTURE_ words.
- */
-void
-trigger_install_capture(const Migration *m, List *mappings, const char *direction)
+/* After a cutover only the extension writes the old side. */
+static const TriggerDef guard[] =
 {
-	static const TriggerDef statement[] =
-	{
-		{"insert", "AFTER INSERT", "REFERENCING NEW TABLE AS " NEW_TABLE " FOR EACH STATEMENT", "capture", "ALWAYS"},
-		{"update", "AFTER UPDATE", "REFERENCING OLD TABLE AS " OLD_TABLE " NEW TABLE AS " NEW_TABLE
-		" FOR EACH STATEMENT", "capture", "ALWAYS"},
-		{"delete", "AFTER DELETE", "REFERENCING OLD TABLE AS " OLD_TABLE " FOR EACH STATEMENT", "capture", "ALWAYS"},
-		{"truncate", "AFTER TRUNCATE", "FOR EACH STATEMENT", "capture", "ALWAYS"},
-	};
-	static const TriggerDef replicated =
-	{"replicated", "AFTER INSERT OR UPDATE OR DELETE", "FOR EACH ROW", "capture", "REPLICA"};
-	SpiScope	scope;
-	ListCell   *lc;
+	{"write", "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "FOR EACH STATEMENT",
+	"reject_stale_write", TRIGGER_FIRES_ALWAYS},
+	{"replicated", "BEFORE INSERT OR UPDATE OR DELETE", "FOR EACH ROW",
+	"reject_stale_write", TRIGGER_FIRES_ON_REPLICA}
+};
 
-	spi_open_catalog(&scope);
-	foreach(lc, relations_of(mapping_select(mappings, false)))
-	{
-		Oid			relid = lfirst_oid(lc);
-
-		for (int i = 0; i < lengthof(statement); i++)
-			create_trigger(relid, &statement[i], m->id, direction);
-
-		/* a partitioned table gives its row triggers to its partitions itself */
-		if (!get_rel_relispartition(relid))
-			create_trigger(relid, &replicated, m->id, direction);
-	}
-	spi_close(&scope);
-}
-
-/*
- * Installs, on the source of every mapping, the trigger that rejects writes
- * which do not come from the extension: after a cutover nobody else may write
- * the old side.
- */
-void
-trigger_install_guard(const Migration *m, List *mappings)
+/* In place: the name ends with what becomes of writes to the columns that follow. */
+static const TriggerDef in_place[] =
 {
-	static const TriggerDef statement =
-	{"write", "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "FOR EACH STATEMENT", "reject_stale_write", "ALWAYS"};
-	static const TriggerDef replicated =
-	{"replicated", "BEFORE INSERT OR UPDATE OR DELETE", "FOR EACH ROW", "reject_stale_write", "REPLICA"};
-	SpiScope	scope;
-	ListCell   *lc;
+	{"reject", "BEFORE INSERT OR UPDATE", "FOR EACH ROW", "set_columns", TRIGGER_FIRES_ALWAYS},
+	{"forward", "BEFORE INSERT OR UPDATE", "FOR EACH ROW", "set_columns", TRIGGER_FIRES_ALWAYS}
+};
 
-	spi_open_catalog(&scope);
-	foreach(lc, relations_of(mapping_select(mappings, false)))
-	{
-		create_trigger(lfirst_oid(lc), &statement, m->id, "guard");
-		if (!get_rel_relispartition(lfirst_oid(lc)))
-			create_trigger(lfirst_oid(lc), &replicated, m->id, "guard");
-	}
-	spi_close(&scope);
+/* A trigger that there is, or should be. */
+typedef struct OwnTrigger
+{
+	Oid			relid;
+	char	   *name;
+	char		enabled;
+	const TriggerDef *def;		/* of one that should be */
+	const char *direction;
+} OwnTrigger;
+
+/* Is DDL of our own under way? */
+static int	working = 0;
+
+bool
+trigger_is_working(void)
+{
+	return working > 0;
 }
 
 /* Is it a trigger of a migration? */
@@ -167,68 +100,246 @@ trigger_is_ours(const Trigger *t)
 	return get_func_namespace(t->tgfoid) == get_namespace_oid(MIGRATE_SCHEMA, true);
 }
 
-/* The triggers whose names begin with $1, but for a partition's copies of its parent's. */
-#define OWN_TRIGGERS \
-	"SELECT DISTINCT tgrelid, tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid " \
-	"WHERE p.pronamespace = '" MIGRATE_SCHEMA "'::regnamespace " \
-	"AND starts_with(ltrim(tgname::text, '" LAST "'), $1) AND tgparentid = 0 ORDER BY 1, 2"
+/* Adds what should be on a relation and its descendants. */
+static void
+expect(List **expected, const Migration *g, Oid root, const TriggerDef *defs, int n, const char *direction)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(root, NoLock, NULL))
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		for (int i = 0; i < n; i++)
+		{
+			OwnTrigger *t;
+
+			/* a partitioned table gives its row triggers to its partitions itself */
+			if (strcmp(defs[i].level, "FOR EACH ROW") == 0 && get_rel_relispartition(relid))
+				continue;
+			t = palloc(sizeof(OwnTrigger));
+			t->relid = relid;
+			t->name = psprintf("%s" PREFIX "%s_%s", strcmp(defs[i].function, "set_columns") == 0 ? LAST : "",
+							   g->id, direction, defs[i].event);
+			t->enabled = defs[i].enabled;
+			t->def = &defs[i];
+			t->direction = direction;
+			*expected = lappend(*expected, t);
+		}
+	}
+}
+
+/* The same for the sources of some mappings, those in place or the others. */
+static void
+expect_all(List **expected, const Migration *g, List *mappings, bool are_in_place, const TriggerDef *defs, int n,
+		   const char *direction)
+{
+	List	   *roots = NIL;
+	ListCell   *lc;
+
+	foreach(lc, mapping_select(mappings, are_in_place))
+		roots = list_append_unique_oid(roots, ((Mapping *) lfirst(lc))->source);
+	foreach(lc, roots)
+	{
+		if (mapping_relation_exists(lfirst_oid(lc)))
+			expect(expected, g, lfirst_oid(lc), defs, n, direction);
+	}
+}
+
+/*
+ * The triggers that there should be: on the authoritative side those that
+ * capture; after a cutover also what watches writes of applications to the old
+ * side that have not moved yet.
+ */
+static List *
+list_expected(const Migration *g)
+{
+	List	   *expected = NIL;
+	bool		switched = migration_is_switched(g);
+	bool		forward = strcmp(setting_text(g->settings, "stale_writes"), "forward") == 0;
+	List	   *mappings = mapping_list(g->id, switched);
+	const char *direction = switched ? CAPTURE_REVERSE : CAPTURE_FORWARD;
+
+	if (!migration_is_capturing(g))
+		return NIL;
+	expect_all(&expected, g, mappings, false, capture, lengthof(capture), direction);
+	expect_all(&expected, g, mappings, true, &in_place[!switched || forward], 1, direction);
+	if (switched && forward)
+		expect_all(&expected, g, mapping_list(g->id, MAPPING_FORWARD), false, capture, lengthof(capture), CAPTURE_STALE);
+	else if (switched)
+		expect_all(&expected, g, mapping_list(g->id, MAPPING_FORWARD), false, guard, lengthof(guard), "guard");
+	return expected;
+}
+
+/* The triggers that there are, but for a partition's copies of its parent's. */
+static List *
+list_existing(int64 migration_id)
+{
+	SpiScope	scope;
+	List	   *existing = NIL;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run("SELECT tgrelid, tgname, tgenabled FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+				"WHERE p.pronamespace = '" MIGRATE_SCHEMA "'::regnamespace "
+				"AND starts_with(ltrim(tgname::text, '" LAST "'), $1) AND tgparentid = 0 ORDER BY 1, 2",
+				SPI_ARGS(spi_text(psprintf(PREFIX, migration_id))));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+		OwnTrigger *t = palloc0(sizeof(OwnTrigger));
+
+		t->relid = spi_get_oid(i, 1);
+		t->name = spi_get_text(&scope, i, 2);
+		t->enabled = spi_get_text(&scope, i, 3)[0];
+		existing = lappend(existing, t);
+		MemoryContextSwitchTo(old);
+	}
+	spi_close(&scope);
+	return existing;
+}
+
+/* The trigger in a list; NULL if it is not there. */
+static OwnTrigger *
+find(List *triggers, const OwnTrigger *wanted)
+{
+	ListCell   *lc;
+
+	foreach(lc, triggers)
+	{
+		OwnTrigger *t = lfirst(lc);
+
+		if (t->relid == wanted->relid && strcmp(t->name, wanted->name) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+/* Creates one trigger and ties it to the extension. */
+static void
+create_trigger(const Migration *g, const OwnTrigger *t)
+{
+	char	   *relation = quote_relation(t->relid);
+	const char *name = quote_identifier(t->name);
+	bool		has_event = t->def->function == in_place[0].function;
+
+	spi_run(psprintf("CREATE TRIGGER %s %s ON %s %s EXECUTE FUNCTION " MIGRATE_SCHEMA ".%s(" INT64_FORMAT ", %s%s%s)",
+					 name, t->def->timing, relation, t->def->level, t->def->function, g->id, t->direction,
+					 has_event ? ", " : "", has_event ? t->def->event : ""),
+			SPI_NO_ARGS);
+	spi_run(psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION migrate_ext", name, relation), SPI_NO_ARGS);
+	spi_run(psprintf("ALTER TABLE %s ENABLE %s TRIGGER %s", relation,
+					 t->enabled == TRIGGER_FIRES_ALWAYS ? "ALWAYS" : "REPLICA", name), SPI_NO_ARGS);
+}
+
+/* Creates some triggers and removes others, as DDL of our own. */
+static void
+change(const Migration *g, List *create, List *drop)
+{
+	SpiScope	scope;
+	ListCell   *lc;
+
+	working++;
+	PG_TRY();
+	{
+		spi_open_catalog(&scope);
+		foreach(lc, drop)
+		{
+			OwnTrigger *t = lfirst(lc);
+
+			spi_run(psprintf("DROP TRIGGER %s ON %s", quote_identifier(t->name), quote_relation(t->relid)),
+					SPI_NO_ARGS);
+		}
+		foreach(lc, create)
+			create_trigger(g, lfirst(lc));
+		spi_close(&scope);
+	}
+	PG_FINALLY();
+	{
+		working--;
+	}
+	PG_END_TRY();
+}
+
+/* Does a list name the relation? */
+static bool
+has_relation(List *triggers, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, triggers)
+	{
+		if (((OwnTrigger *) lfirst(lc))->relid == relid)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A relation that lost a trigger, or on which one was disabled; InvalidOid if
+ * there is none.  One without any is new among the descendants of a source.
+ */
+Oid
+trigger_find_damage(const Migration *g)
+{
+	List	   *existing = list_existing(g->id);
+	ListCell   *lc;
+
+	foreach(lc, list_expected(g))
+	{
+		OwnTrigger *t = lfirst(lc);
+		OwnTrigger *found = find(existing, t);
+
+		if (found ? found->enabled != t->enabled : has_relation(existing, t->relid))
+			return t->relid;
+	}
+	return InvalidOid;
+}
+
+/*
+ * Makes the triggers those that there should be in the migration's phase; were
+ * there others on some relation?
+ */
+bool
+trigger_follow(const Migration *g)
+{
+	List	   *expected = list_expected(g);
+	List	   *existing = list_existing(g->id);
+	List	   *create = NIL;
+	List	   *drop = NIL;
+	ListCell   *lc;
+
+	foreach(lc, expected)
+	{
+		if (find(existing, lfirst(lc)) == NULL)
+			create = lappend(create, lfirst(lc));
+	}
+	foreach(lc, existing)
+	{
+		if (find(expected, lfirst(lc)) == NULL)
+			drop = lappend(drop, lfirst(lc));
+	}
+	if (create == NIL && drop == NIL)
+		return false;
+	change(g, create, drop);
+	return true;
+}
 
 /* The relations that carry a trigger of the migration. */
 List *
 trigger_relations(int64 migration_id)
 {
-	SpiScope	scope;
 	List	   *result = NIL;
-	uint64		n;
+	ListCell   *lc;
 
-	spi_open_catalog(&scope);
-	n = spi_run(OWN_TRIGGERS, SPI_ARGS(spi_text(psprintf("migrate_ext_" INT64_FORMAT "_", migration_id))));
-	for (uint64 i = 0; i < n; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(scope.caller);
-
-		result = list_append_unique_oid(result, spi_get_oid(i, 1));
-		MemoryContextSwitchTo(old);
-	}
-	spi_close(&scope);
+	foreach(lc, list_existing(migration_id))
+		result = list_append_unique_oid(result, ((OwnTrigger *) lfirst(lc))->relid);
 	return result;
-}
-
-/* Removes the triggers whose names begin with the prefix, wherever they are. */
-static void
-remove_by_prefix(const char *prefix)
-{
-	SpiScope	scope;
-	uint64		n;
-	SPITupleTable *found;
-
-	spi_open_catalog(&scope);
-	n = spi_run(OWN_TRIGGERS, SPI_ARGS(spi_text(prefix)));
-	found = SPI_tuptable;
-	for (uint64 i = 0; i < n; i++)
-	{
-		bool		isnull;
-		Oid			relid = DatumGetObjectId(SPI_getbinval(found->vals[i], found->tupdesc, 1, &isnull));
-
-		spi_run(psprintf("DROP TRIGGER %s ON %s",
-						 quote_identifier(SPI_getvalue(found->vals[i], found->tupdesc, 2)),
-						 quote_relation(relid)), SPI_NO_ARGS);
-	}
-	spi_close(&scope);
 }
 
 /* Removes every trigger of the migration. */
 void
-trigger_remove_all(int64 migration_id)
+trigger_remove_all(const Migration *g)
 {
-	remove_by_prefix(psprintf("migrate_ext_" INT64_FORMAT "_", migration_id));
-}
-
-/* Removes what watches the side that was replaced: the guard, the forwarding, what does both in place. */
-void
-trigger_remove_stale(int64 migration_id)
-{
-	remove_by_prefix(trigger_name(migration_id, "guard", ""));
-	remove_by_prefix(trigger_name(migration_id, CAPTURE_STALE, ""));
-	remove_by_prefix(trigger_name(migration_id, CAPTURE_REVERSE, "row"));
+	change(g, NIL, list_existing(g->id));
 }

@@ -19,13 +19,11 @@
 /* Arguments of a trigger: migration and direction.  A trigger in place has one more. */
 #define CAPTURE_ARGUMENTS 2
 
-extern void trigger_install_capture(const Migration *m, List *mappings, const char *direction);
-extern void trigger_install_in_place(const Migration *m, List *mappings, const char *direction,
-									 const char *stale_writes);
-extern void trigger_install_guard(const Migration *m, List *mappings);
-extern void trigger_remove_all(int64 migration_id);
-extern void trigger_remove_stale(int64 migration_id);
+extern bool trigger_is_working(void);
 extern bool trigger_is_ours(const Trigger *t);
+extern Oid	trigger_find_damage(const Migration *g);
+extern bool trigger_follow(const Migration *g);
 extern List *trigger_relations(int64 migration_id);
+extern void trigger_remove_all(const Migration *g);
 
 #endif							/* MIGRATE_TRIGGER_H */

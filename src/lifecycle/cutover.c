@@ -182,13 +182,15 @@ wait_for_old_snapshots(const Migration *g)
 	}
 }
 
-/* Raises where a write to the old side could only be queued. */
+/* Raises where a write to the old side is to be forwarded, and could only be queued. */
 static void
-check_can_forward(List *mappings)
+check_can_forward(const Migration *g)
 {
 	ListCell   *lc;
 
-	foreach(lc, mappings)
+	if (strcmp(setting_text(g->settings, "stale_writes"), "forward") != 0)
+		return;
+	foreach(lc, mapping_select(mapping_list(g->id, MAPPING_FORWARD), false))
 	{
 		Mapping    *m = lfirst(lc);
 
@@ -201,26 +203,6 @@ check_can_forward(List *mappings)
 	}
 }
 
-/*
- * Sees to writes of applications that have not moved yet: setting stale_writes
- * says whether the old side rejects or forwards them.
- */
-static void
-watch_old_side(const Migration *g)
-{
-	List	   *mappings = mapping_list(g->id, MAPPING_FORWARD);
-	char	   *stale_writes = setting_text(g->settings, "stale_writes");
-
-	trigger_install_in_place(g, mapping_list(g->id, MAPPING_REVERSE), CAPTURE_REVERSE, stale_writes);
-	if (strcmp(stale_writes, "forward") == 0)
-	{
-		check_can_forward(mapping_select(mappings, false));
-		trigger_install_capture(g, mappings, CAPTURE_STALE);
-	}
-	else
-		trigger_install_guard(g, mappings);
-}
-
 /* Applies a changed stale_writes where the old side is watched already. */
 void
 cutover_change_stale_writes(const Migration *g)
@@ -228,8 +210,8 @@ cutover_change_stale_writes(const Migration *g)
 	if (!migration_is_switched(g))
 		return;
 	cutover_lock(g, true);
-	trigger_remove_stale(g->id);
-	watch_old_side(g);
+	check_can_forward(g);
+	trigger_follow(g);
 }
 
 /* Checks the method. */
@@ -263,7 +245,6 @@ migrate_cutover(PG_FUNCTION_ARGS)
 	Migration  *g;
 	bool		force = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
 	char	   *reason = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
-	List	   *reverse;
 	int64		left;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -290,12 +271,10 @@ migrate_cutover(PG_FUNCTION_ARGS)
 				 errmsg("%lld dirty keys of migration \"%s\" could not be settled",
 						(long long) left, g->name),
 				 errhint("Their errors are in migrate_ext.dirty_key.")));
-	reverse = mapping_list(g->id, MAPPING_REVERSE);
-	trigger_remove_all(g->id);
-	trigger_install_capture(g, reverse, CAPTURE_REVERSE);
-	watch_old_side(g);
+	check_can_forward(g);
 	cutover_advance_sequences(mapping_list(g->id, MAPPING_FORWARD));
 	phase_move(g, "soak", psprintf("{\"method\": \"switch\", \"locked_ms\": %.1f}", cutover_elapsed_ms()),
 			   reason);
+	trigger_follow(g);
 	PG_RETURN_TEXT_P(cstring_to_text(g->phase));
 }

@@ -119,7 +119,7 @@ migrate_drop(PG_FUNCTION_ARGS)
 
 	phase_require(g, "migrate_drop", PHASES("planned", "rolled_back", "done"));
 	job_cancel_all(g->id);
-	trigger_remove_all(g->id);
+	trigger_remove_all(g);
 	event_record(g, "dropped", NULL, NULL, NULL);
 	migration_delete(g->id);
 	PG_RETURN_VOID();

@@ -70,7 +70,7 @@ migrate_rollback(PG_FUNCTION_ARGS)
 		left = settle_writes_back(g, reason);
 		cutover_advance_sequences(mapping_list(g->id, MAPPING_REVERSE));
 	}
-	trigger_remove_all(g->id);
+	trigger_remove_all(g);
 	dirty_key_delete_all(g->id, MAPPING_FORWARD);
 	dirty_key_delete_all(g->id, MAPPING_REVERSE);
 	migration_set_paused(g->id, false);

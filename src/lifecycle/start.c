@@ -54,10 +54,9 @@ migrate_start(PG_FUNCTION_ARGS)
 		if (has_rows && !mapping_is_in_place(m))
 			dirty_key_add_every(m->id, "reconcile", NULL);
 	}
-	trigger_install_capture(g, mappings, CAPTURE_FORWARD);
-	trigger_install_in_place(g, mappings, CAPTURE_FORWARD, "forward");
 	migration_mark_changed(g->id);
 	phase_move(g, "dual_write", NULL, NULL);
+	trigger_follow(g);
 	sync_wanted_hook(g, MAPPING_FORWARD);
 	PG_RETURN_TEXT_P(cstring_to_text(g->phase));
 }

@@ -54,6 +54,6 @@ SELECT set_eq($$ SELECT unnest(extconfig)::regclass::text FROM pg_extension WHER
 		'migrate_ext.key_map', 'migrate_ext.stashed_object', 'migrate_ext.stashed_object_stashed_object_id_seq', 'migrate_ext.event',
 		'migrate_ext.event_event_id_seq'], 'what defines a migration is dumped');
 SELECT set_eq($$ SELECT relname::text FROM pg_class WHERE relnamespace = 'migrate_ext'::regnamespace AND relkind = 'v' $$,
-	ARRAY['mappings', 'verifications', 'divergences', 'ledger', 'progress', 'status', 'gates', 'history'], 'the views');
+	ARRAY['mappings', 'verifications', 'divergences', 'ledger', 'progress', 'status', 'gates', 'history', 'job_lock'], 'the views');
 SELECT * FROM finish();
 ROLLBACK;
