@@ -62,6 +62,7 @@ OBJS = \
 	src/verify/verify.o \
 	src/lifecycle/assess.o \
 	src/lifecycle/cutover.o \
+	src/lifecycle/ddl.o \
 	src/lifecycle/define.o \
 	src/lifecycle/gate.o \
 	src/lifecycle/in_place.o \
@@ -86,7 +87,8 @@ SQL_PARTS = \
 	sql/run.sql \
 	sql/prove.sql \
 	sql/go.sql \
-	sql/see.sql
+	sql/see.sql \
+	sql/ddl.sql
 SQL_SCRIPT = sql/migrate_ext--$(EXTVERSION).sql
 
 DATA_built = $(SQL_SCRIPT)
@@ -94,12 +96,12 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill lifecycle parallel_run in_place plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill lifecycle parallel_run in_place ddl plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place
 PGTAP     = contract
-TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile 007_stress 008_interrupt 009_sync_worker 011_replication
+TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile 007_stress 008_interrupt 009_sync_worker 011_replication 012_dump
 
 REGRESS_OPTS   = --inputdir=test
 ISOLATION_OPTS = --inputdir=test/isolation

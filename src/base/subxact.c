@@ -12,13 +12,9 @@
 #include "base/compat.h"
 #include "base/subxact.h"
 
-/*
- * Runs work in a subtransaction.  Returns NULL if it was committed, else the
- * error after which it was rolled back, in the caller's memory context.  An
- * error that nobody may swallow is thrown on.
- */
-ErrorData *
-subxact_try(SubxactWork work, void *arg)
+/* Runs work in a subtransaction; NULL or the error. */
+static ErrorData *
+run(SubxactWork work, void *arg, bool keep)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -29,7 +25,10 @@ subxact_try(SubxactWork work, void *arg)
 	PG_TRY();
 	{
 		work(arg);
-		ReleaseCurrentSubTransaction();
+		if (keep)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
@@ -44,6 +43,24 @@ subxact_try(SubxactWork work, void *arg)
 	if (error != NULL && error_must_propagate(error))
 		ReThrowError(error);
 	return error;
+}
+
+/*
+ * Runs work in a subtransaction.  Returns NULL if it was committed, else the
+ * error after which it was rolled back, in the caller's memory context.  An
+ * error that nobody may swallow is thrown on.
+ */
+ErrorData *
+subxact_try(SubxactWork work, void *arg)
+{
+	return run(work, arg, true);
+}
+
+/* The same for work that only looks: it is always rolled back, and gives up its locks. */
+ErrorData *
+subxact_probe(SubxactWork work, void *arg)
+{
+	return run(work, arg, false);
 }
 
 /*

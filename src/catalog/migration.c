@@ -38,29 +38,50 @@ migration_insert(const char *name, const char *description, Oid owner, const cha
 	return id;
 }
 
-/* Runs one of the SELECTs above; NULL if there is no such row. */
+/* Runs one of the SELECTs above; the migrations it returns. */
+static List *
+fetch_all(const char *sql, const SpiArg *args, int nargs)
+{
+	SpiScope	scope;
+	List	   *result = NIL;
+	ListCell   *lc;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run(sql, args, nargs);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Migration  *m = MemoryContextAllocZero(scope.caller, sizeof(Migration));
+		MemoryContext old;
+
+		m->id = spi_get_int8(i, 1);
+		m->name = spi_get_text(&scope, i, 2);
+		m->owner = spi_get_oid(i, 3);
+		m->phase = spi_get_text(&scope, i, 4);
+		m->cutover_method = spi_get_text(&scope, i, 5);
+		m->paused = spi_get_bool(i, 6);
+		m->settings = DatumGetJsonbP(spi_get_copy(&scope, i, 7));
+		old = MemoryContextSwitchTo(scope.caller);
+		result = lappend(result, m);
+		MemoryContextSwitchTo(old);
+	}
+	spi_close(&scope);
+	foreach(lc, result)
+	{
+		Migration  *m = lfirst(lc);
+
+		m->time_zone = setting_text(m->settings, "time_zone");
+	}
+	return result;
+}
+
+/* The one migration that a SELECT returns; NULL if there is no such row. */
 static Migration *
 fetch(const char *sql, SpiArg arg)
 {
-	SpiScope	scope;
-	Migration  *m = NULL;
+	List	   *found = fetch_all(sql, &arg, 1);
 
-	spi_open_catalog(&scope);
-	if (spi_run(sql, &arg, 1) > 0)
-	{
-		m = MemoryContextAllocZero(scope.caller, sizeof(Migration));
-		m->id = spi_get_int8(0, 1);
-		m->name = spi_get_text(&scope, 0, 2);
-		m->owner = spi_get_oid(0, 3);
-		m->phase = spi_get_text(&scope, 0, 4);
-		m->cutover_method = spi_get_text(&scope, 0, 5);
-		m->paused = spi_get_bool(0, 6);
-		m->settings = DatumGetJsonbP(spi_get_copy(&scope, 0, 7));
-	}
-	spi_close(&scope);
-	if (m != NULL)
-		m->time_zone = setting_text(m->settings, "time_zone");
-	return m;
+	return found ? linitial(found) : NULL;
 }
 
 /* Finds a migration by name; NULL if there is none. */
@@ -124,6 +145,21 @@ Migration *
 migration_try_lock(int64 id)
 {
 	return fetch(MIGRATION_SELECT "WHERE migration_id = $1 FOR NO KEY UPDATE SKIP LOCKED", spi_int8(id));
+}
+
+/* The migrations that capture writes now. */
+List *
+migration_list_capturing(void)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, fetch_all(MIGRATION_SELECT "ORDER BY migration_id", SPI_NO_ARGS))
+	{
+		if (migration_is_capturing(lfirst(lc)))
+			result = lappend(result, lfirst(lc));
+	}
+	return result;
 }
 
 /* Has the target side become the authoritative one? */

@@ -6,6 +6,7 @@
 #define MIGRATE_MIGRATION_H
 
 #include "postgres.h"
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
 typedef struct Migration
@@ -27,6 +28,7 @@ extern Migration *migration_get(const char *name);
 extern Migration *migration_get_by_id(int64 id);
 extern Migration *migration_lock(const char *name);
 extern Migration *migration_try_lock(int64 id);
+extern List *migration_list_capturing(void);
 extern bool migration_is_switched(const Migration *m);
 extern bool migration_is_capturing(const Migration *m);
 extern void migration_delete(int64 id);

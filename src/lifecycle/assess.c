@@ -242,6 +242,20 @@ assess_reverse(List **findings, const Mapping *m)
 			"Give \"reverse\" expressions or defaults for these columns.");
 }
 
+/* Do the event triggers fire that watch DDL? */
+static bool
+event_triggers_are_on(void)
+{
+	SpiScope	scope;
+	bool		found;
+
+	spi_open_catalog(&scope);
+	found = spi_run("SELECT FROM pg_event_trigger WHERE starts_with(evtname::text, 'migrate_ext_') AND evtenabled NOT IN ('O', 'A')",
+					SPI_NO_ARGS) == 0;
+	spi_close(&scope);
+	return found;
+}
+
 /* Everything found, the worst first within each mapping. */
 List *
 assess_migration(const Migration *g)
@@ -273,6 +287,9 @@ assess_migration(const Migration *g)
 		mappings != NIL && assess_target_has_rows(g, &target))
 		add(&findings, "blocker", name_relation(target), "it holds rows already",
 			"Empty it, or set allow_nonempty_target to on: the backfill then makes it equal to the source and deletes what is not.");
+	if (!event_triggers_are_on())
+		add(&findings, "warning", "event triggers", "they are disabled: DDL that breaks the migration, or adds a partition, goes unnoticed",
+			"ALTER EVENT TRIGGER ... ENABLE, for each whose name begins with migrate_ext_.");
 	if (max_worker_processes < 2)
 		add(&findings, "warning", "max_worker_processes", "there is hardly a slot for a worker",
 			"Raise it, or use CALL migrate_run.");

@@ -125,6 +125,10 @@ SELECT dw_check(), count(*) FROM migrate_ext.dirty_key;
 
 -- a column that is gone: nothing crashes, the application's write stands
 ALTER TABLE dw_target RENAME name TO title;
+ALTER EVENT TRIGGER migrate_ext_ddl_command_end DISABLE;
+SELECT subject, finding FROM migrate_assess('dw') WHERE subject = 'event triggers';
+ALTER TABLE dw_target RENAME name TO title;
+ALTER EVENT TRIGGER migrate_ext_ddl_command_end ENABLE;
 UPDATE dw_source SET name = 'while renamed' WHERE id = 50;
 INSERT INTO dw_source VALUES (60, 'while renamed', 1, now());
 SELECT key, reason, sqlstate, message FROM migrate_ext.dirty_key ORDER BY dirty_key_id;

@@ -99,14 +99,16 @@ SELECT mapping - min(mapping) OVER () AS n, source_rows, target_rows, pending, m
 
 -- a divergence is found and repaired
 ALTER TABLE ip DISABLE TRIGGER USER;
+ALTER EVENT TRIGGER migrate_ext_ddl_command_end DISABLE;
+ALTER TABLE ip DISABLE TRIGGER USER;
 UPDATE ip SET price = 0 WHERE id = 20;
-ALTER TABLE ip ENABLE TRIGGER USER;
 DO $$
 DECLARE t name;
 BEGIN
 	SELECT tgname INTO t FROM pg_trigger WHERE tgrelid = 'ip'::regclass AND NOT tgisinternal;
 	EXECUTE format('ALTER TABLE ip ENABLE ALWAYS TRIGGER %I', t);
 END $$;
+ALTER EVENT TRIGGER migrate_ext_ddl_command_end ENABLE;
 SELECT different FROM migrate_verify('ip') WHERE different > 0;
 SELECT kind, key, columns FROM migrate_divergence('ip');
 SELECT migrate_repair('ip');

@@ -48,9 +48,11 @@ ALTER TABLE pc_target DISABLE ROW LEVEL SECURITY;
 -- the key's index
 ALTER TABLE pc_target ADD CONSTRAINT other UNIQUE (id), DROP CONSTRAINT pc_target_pkey;
 UPDATE pc_source SET v = 'g' WHERE id = 4;
+ALTER EVENT TRIGGER migrate_ext_ddl_command_end DISABLE;
 ALTER TABLE pc_target DROP CONSTRAINT other;
 UPDATE pc_source SET v = 'h' WHERE id = 6;
 ALTER TABLE pc_target ADD PRIMARY KEY (id);
+ALTER EVENT TRIGGER migrate_ext_ddl_command_end ENABLE;
 UPDATE pc_source SET v = 'i' WHERE id = 8;
 -- a column that is read
 ALTER TABLE pc_source ALTER v TYPE varchar(1);
