@@ -34,6 +34,7 @@ OBJS = \
 	src/catalog/migration.o \
 	src/catalog/rejected_row.o \
 	src/catalog/verification.o \
+	src/catalog/write_error.o \
 	src/projection/comparison.o \
 	src/projection/expression.o \
 	src/projection/key.o \
@@ -43,6 +44,7 @@ OBJS = \
 	src/projection/shape.o \
 	src/hash/checksum.o \
 	src/hash/encode.o \
+	src/capture/account.o \
 	src/capture/apply.o \
 	src/capture/apply_frame.o \
 	src/capture/direct.o \
@@ -76,6 +78,7 @@ OBJS = \
 	src/worker/request.o \
 	src/worker/sync_job.o \
 	src/worker/wait.o \
+	src/worker/watch.o \
 	src/report/report.o \
 	src/report/see.o
 
@@ -96,7 +99,7 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill lifecycle parallel_run in_place ddl plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill lifecycle parallel_run in_place ddl write_error plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place

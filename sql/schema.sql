@@ -38,6 +38,8 @@ CREATE TABLE migrate_ext.mapping (
 	clears			boolean NOT NULL DEFAULT false,
 	whole_row		boolean NOT NULL DEFAULT false,
 	complete		boolean NOT NULL DEFAULT false,
+	degraded		boolean NOT NULL DEFAULT false,
+	writes_before	bigint NOT NULL DEFAULT 0,
 	owner			regrole NOT NULL,
 	CHECK ((direction = 'reverse') = (reverse_of IS NOT NULL))
 );
@@ -48,6 +50,8 @@ COMMENT ON COLUMN migrate_ext.mapping.scope IS 'condition over the target row: w
 COMMENT ON COLUMN migrate_ext.mapping.clears IS 'the target row belongs to another mapping: where this one has no row, its columns are set to null and the row stays';
 COMMENT ON COLUMN migrate_ext.mapping.whole_row IS 'an expression uses the source row as a value';
 COMMENT ON COLUMN migrate_ext.mapping.complete IS 'every source row has been copied: deletes need no dirty key any more';
+COMMENT ON COLUMN migrate_ext.mapping.degraded IS 'its dual writes failed too often: keys are only queued, until migrate_resume; in place, and on the way back, only the alarm was raised';
+COMMENT ON COLUMN migrate_ext.mapping.writes_before IS 'rows written to the source when errors began to be counted, by the server''s statistics';
 COMMENT ON COLUMN migrate_ext.mapping.owner IS 'the role the mapping''s statements run as';
 
 CREATE TABLE migrate_ext.mapping_column (
@@ -124,6 +128,20 @@ CREATE TABLE migrate_ext.dirty_key (
 COMMENT ON TABLE migrate_ext.dirty_key IS 'the target''s state for this key may be wrong: re-derive it from the source; append-only, so that no writer ever waits for another here';
 COMMENT ON COLUMN migrate_ext.dirty_key.key IS 'target key columns and values; null: any key may be wrong, compare all of them';
 COMMENT ON COLUMN migrate_ext.dirty_key.retry_at IS 'settling it has failed: the sync worker does not try again before';
+
+CREATE TABLE migrate_ext.write_error (
+	write_error_id	bigint GENERATED ALWAYS AS IDENTITY,
+	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
+	at				timestamptz NOT NULL DEFAULT clock_timestamp(),
+	sqlstate		text NOT NULL,
+	message			text NOT NULL,
+	keys			bigint NOT NULL,
+	key				jsonb,
+	PRIMARY KEY (mapping_id, write_error_id)
+);
+COMMENT ON TABLE migrate_ext.write_error IS 'dual writes that failed since migrate_start, the cutover or migrate_resume after a switch-off; append-only, one row a statement';
+COMMENT ON COLUMN migrate_ext.write_error.keys IS 'how many keys the statement touched';
+COMMENT ON COLUMN migrate_ext.write_error.key IS 'one of them';
 
 CREATE TABLE migrate_ext.rejected_row (
 	rejected_row_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -44,6 +44,30 @@ CREATE VIEW migrate_ext.ledger AS
 	WHERE v.newest;
 COMMENT ON VIEW migrate_ext.ledger IS 'every source row accounted for, by the newest verification of each mapping';
 
+CREATE VIEW migrate_ext.source_writes AS
+	SELECT m.mapping_id, coalesce(sum(pg_stat_get_tuples_inserted(t.relid) + pg_stat_get_tuples_updated(t.relid)
+		+ pg_stat_get_tuples_deleted(t.relid)), 0)::bigint AS writes
+	FROM migrate_ext.mapping m CROSS JOIN LATERAL (
+		WITH RECURSIVE tree(relid) AS (SELECT m.source::oid UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = relid)
+		SELECT relid FROM tree) t
+	GROUP BY m.mapping_id;
+COMMENT ON VIEW migrate_ext.source_writes IS 'rows written to each mapping''s source, its partitions and children, by the server''s statistics';
+
+CREATE VIEW migrate_ext.write_accounts AS
+	SELECT g.name AS migration, m.mapping_id AS mapping, m.direction, e.errors, w.writes,
+		CASE WHEN e.errors = 0 THEN 0 ELSE e.errors::numeric / greatest(e.errors, w.writes) END AS rate, m.degraded, g.owner
+	FROM migrate_ext.mapping m JOIN migrate_ext.migration g USING (migration_id)
+	CROSS JOIN LATERAL (SELECT coalesce(sum(keys), 0)::bigint AS errors FROM migrate_ext.write_error WHERE write_error.mapping_id = m.mapping_id) e
+	-- statistics that were reset begin at 0
+	CROSS JOIN LATERAL (SELECT CASE WHEN s.writes < m.writes_before THEN s.writes ELSE s.writes - m.writes_before END AS writes
+		FROM migrate_ext.source_writes s WHERE s.mapping_id = m.mapping_id) w;
+COMMENT ON VIEW migrate_ext.write_accounts IS 'how many keys'' dual writes failed, of how many rows written';
+
+CREATE VIEW migrate_ext.write_errors AS
+	SELECT g.name AS migration, m.mapping_id AS mapping, m.direction, m.target, e.at, e.sqlstate, e.message, e.keys, e.key, g.owner
+	FROM migrate_ext.write_error e JOIN migrate_ext.mapping m USING (mapping_id) JOIN migrate_ext.migration g USING (migration_id);
+COMMENT ON VIEW migrate_ext.write_errors IS 'dual writes that failed';
+
 -- whoever works on a job holds a session lock on it: see worker/launch.c
 CREATE VIEW migrate_ext.job_lock AS
 	SELECT (l.classid::bigint << 32) + l.objid::bigint AS job_id, l.pid FROM pg_catalog.pg_locks l
@@ -74,7 +98,7 @@ CREATE VIEW migrate_ext.progress AS
 			WHEN g.phase NOT IN ('planned', 'rolled_back', 'done') AND s.status IS DISTINCT FROM 'stopped'
 				AND coalesce((g.settings ->> 'sync_interval')::int, q.sync_interval) > 0 THEN 'not running'
 			ELSE 'off' END AS sync_state,
-		s.keys_per_second AS sync_rate, j.job_id, j.started_at, j.finished_at, g.owner
+		s.keys_per_second AS sync_rate, a.errors AS write_errors, round(a.rate, 6) AS write_error_rate, j.job_id, j.started_at, j.finished_at, g.owner
 	FROM migrate_ext.migration g
 	LEFT JOIN LATERAL (SELECT * FROM migrate_ext.job WHERE job.migration_id = g.migration_id
 		AND kind = 'backfill' ORDER BY job_id DESC LIMIT 1) j ON true
@@ -83,7 +107,9 @@ CREATE VIEW migrate_ext.progress AS
 	LEFT JOIN LATERAL (SELECT count(*)::int AS workers FROM migrate_ext.job_lock l WHERE l.job_id = j.job_id) w ON true
 	LEFT JOIN LATERAL (SELECT count(*)::int AS workers FROM migrate_ext.job_lock l WHERE l.job_id = s.job_id) sw ON true
 	LEFT JOIN LATERAL (SELECT CASE WHEN count(*) > 0 THEN 1000 ELSE 0 END AS sync_interval FROM migrate_ext.mapping
-		WHERE mapping.migration_id = g.migration_id AND capture = 'queue') q ON true
+		WHERE mapping.migration_id = g.migration_id AND (capture = 'queue' OR degraded)) q ON true
+	LEFT JOIN LATERAL (SELECT sum(errors)::bigint AS errors, max(rate) AS rate FROM migrate_ext.write_accounts w
+		WHERE w.migration = g.name AND (w.direction = 'reverse') = (g.phase = 'soak')) a ON true
 	LEFT JOIN LATERAL (SELECT sum(next_block - first_block)::bigint AS done,
 			sum(end_block - first_block)::bigint AS total, sum(rows)::bigint AS rows,
 			sum(batches)::bigint AS batches, sum(retries)::bigint AS retries
@@ -117,7 +143,9 @@ CREATE VIEW migrate_ext.status AS
 			WHEN 'soak' THEN 'watch; migrate_rollback goes back'
 			WHEN 'rolled_back' THEN 'migrate_start again, or migrate_drop'
 			WHEN 'done' THEN 'migrate_drop' END
-			|| CASE p.sync_state WHEN 'not running' THEN '; migrate_resume starts the lost sync worker' ELSE '' END AS next_step,
+			|| CASE p.sync_state WHEN 'not running' THEN '; migrate_resume starts the lost sync worker' ELSE '' END
+			|| CASE WHEN EXISTS (SELECT FROM migrate_ext.mapping m WHERE m.migration_id = g.migration_id AND m.degraded)
+				THEN '; dual writes failed too often (view migrate_ext.write_errors): mend the cause, then migrate_resume' ELSE '' END AS next_step,
 		g.phase_since, g.owner
 	FROM migrate_ext.migration g JOIN migrate_ext.progress p ON p.migration = g.name;
 COMMENT ON VIEW migrate_ext.status IS 'one line per migration, and what to do next';
@@ -133,7 +161,7 @@ CREATE VIEW migrate_ext.history AS
 COMMENT ON VIEW migrate_ext.history IS 'the audit trail: who did what, when, and why';
 
 REVOKE ALL ON migrate_ext.mappings, migrate_ext.verifications, migrate_ext.divergences, migrate_ext.ledger,
-	migrate_ext.job_lock, migrate_ext.progress, migrate_ext.status, migrate_ext.gates, migrate_ext.history FROM PUBLIC;
+	migrate_ext.source_writes, migrate_ext.write_accounts, migrate_ext.write_errors, migrate_ext.job_lock, migrate_ext.progress, migrate_ext.status, migrate_ext.gates, migrate_ext.history FROM PUBLIC;
 
 -- See
 CREATE FUNCTION @extschema@.migrate_status(migration text DEFAULT NULL)
@@ -147,7 +175,8 @@ CREATE FUNCTION @extschema@.migrate_progress(migration text DEFAULT NULL)
 	RETURNS TABLE (migration text, phase text, state text, step text, blocks_done bigint,
 		blocks_total bigint, percent numeric, rows_written bigint, rows_per_second numeric, eta interval,
 		workers int, batches bigint, retries bigint, pending_keys bigint, oldest_pending interval,
-		throttle_reason text, error text, sync_state text, sync_rate float8)
+		throttle_reason text, error text, sync_state text, sync_rate float8,
+		write_errors bigint, write_error_rate numeric)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_progress';
 REVOKE ALL ON FUNCTION @extschema@.migrate_progress(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_progress(text) IS 'how far the backfill is, and what is pending';

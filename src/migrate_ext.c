@@ -11,6 +11,7 @@
 #include "capture/transition.h"
 #include "lifecycle/phase.h"
 #include "worker/sync_job.h"
+#include "worker/watch.h"
 
 MIGRATE_MODULE_MAGIC;
 
@@ -24,4 +25,5 @@ _PG_init(void)
 	transition_init();
 	phase_init();
 	sync_job_init();
+	watch_init();
 }

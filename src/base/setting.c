@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -22,7 +24,8 @@ typedef enum SettingKind
 	SETTING_BOOL,
 	SETTING_RANGE,				/* "low..high" or one number for both */
 	SETTING_TIME_ZONE,
-	SETTING_STALE_WRITES		/* reject or forward */
+	SETTING_STALE_WRITES,		/* reject or forward */
+	SETTING_RATE				/* from 0 to 1 */
 } SettingKind;
 
 typedef struct SettingDef
@@ -43,6 +46,8 @@ static const SettingDef definitions[] =
 	{"sync_interval", SETTING_MS, "0", 0, 86400000},
 	{"cutover_lock_timeout", SETTING_MS, "2000", 1, 60000},
 	{"cutover_attempts", SETTING_INT, "10", 1, 1000},
+	{"max_write_error_rate", SETTING_RATE, "0.001", 0, 1},
+	{"min_write_errors", SETTING_INT, "100", 1, INT_MAX},
 	{"max_divergences", SETTING_INT, "1000", 0, 10000000},
 	{"store_values", SETTING_BOOL, "off", 0, 0},
 	{"allow_nonempty_target", SETTING_BOOL, "off", 0, 0},
@@ -120,6 +125,7 @@ setting_check(const char *name, const char *value)
 	bool		flag;
 	int			low;
 	int			high;
+	double		rate;
 
 	switch (def->kind)
 	{
@@ -140,6 +146,10 @@ setting_check(const char *name, const char *value)
 		case SETTING_STALE_WRITES:
 			if (strcmp(value, "reject") != 0 && strcmp(value, "forward") != 0)
 				reject(def, value, "The value is reject or forward.");
+			return pstrdup(value);
+		case SETTING_RATE:
+			if (!parse_real(value, &rate, 0, NULL) || rate < def->low || rate > def->high)
+				reject(def, value, "The value is a number between 0 and 1.");
 			return pstrdup(value);
 	}
 	return NULL;
@@ -171,6 +181,15 @@ int
 setting_int(Jsonb *settings, const char *name)
 {
 	return parse_number(find_definition(name), setting_text(settings, name));
+}
+
+double
+setting_rate(Jsonb *settings, const char *name)
+{
+	double		rate = 0;
+
+	(void) parse_real(setting_text(settings, name), &rate, 0, NULL);
+	return rate;
 }
 
 bool

@@ -13,6 +13,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/datum.h"
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
@@ -93,14 +94,21 @@ build(CaptureSet *set, CapturePlans *p, List *(*make) (const Mapping *m), const 
 	MemoryContextSwitchTo(old);
 }
 
-/* Reads the keys of a statement as the owner, adds them as dirty keys. */
-static void
+/*
+ * Reads the keys of a statement as the owner, adds them as dirty keys.  Returns
+ * how many, and the first of them in *first, or 0, unless first is NULL.
+ */
+static int64
 record_keys(Capture *c, const Mapping *m, TransitionKeys which, const char *reason,
-			const DirtyKeyError *error)
+			const DirtyKeyError *error, Datum *first)
 {
 	SPIPlanPtr	plan = prepare(projection_transition_keys(m, which));
 	Portal		portal = NULL;
+	int64		total = 0;
 	Identity	identity;
+
+	if (first != NULL)
+		*first = (Datum) 0;
 
 	for (;;)
 	{
@@ -119,6 +127,9 @@ record_keys(Capture *c, const Mapping *m, TransitionKeys which, const char *reas
 		keys = palloc(sizeof(Datum) * n);
 		for (uint64 i = 0; i < n; i++)
 			keys[i] = spi_get_datum(i, 1);
+		if (total == 0 && first != NULL)
+			*first = datumCopy(keys[0], false, -1);
+		total += n;
 		dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT),
 					  reason, error);
 		pfree(keys);
@@ -126,6 +137,7 @@ record_keys(Capture *c, const Mapping *m, TransitionKeys which, const char *reas
 	}
 	SPI_cursor_close(portal);
 	SPI_freeplan(plan);
+	return total;
 }
 
 /* All keys that the statement touched. */
@@ -135,11 +147,14 @@ touched_keys(const Capture *c)
 	return c->event == 'i' ? KEYS_NEW : c->event == 'd' ? KEYS_OLD : KEYS_BOTH;
 }
 
-/* Adds all keys that the statement touched, with the error that is the reason. */
-void
-capture_record_keys(Capture *c, const Mapping *m, const DirtyKeyError *error)
+/*
+ * Adds all keys that the statement touched, with the error that is the reason.
+ * Returns how many, and one of them, or 0.
+ */
+int64
+capture_record_keys(Capture *c, const Mapping *m, const DirtyKeyError *error, Datum *first)
 {
-	record_keys(c, m, touched_keys(c), "error", error);
+	return record_keys(c, m, touched_keys(c), "error", error, first);
 }
 
 /*
@@ -151,7 +166,7 @@ static void
 record_removals(Capture *c, const Mapping *m)
 {
 	if (!m->complete && !m->reverse)
-		record_keys(c, m, c->event == 'd' ? KEYS_OLD : KEYS_GONE, "delete", NULL);
+		record_keys(c, m, c->event == 'd' ? KEYS_OLD : KEYS_GONE, "delete", NULL, NULL);
 }
 
 /* First half of a mapping's work: what is no longer there. */
@@ -286,7 +301,7 @@ capture_apply(Capture *c, List *mappings)
 		CaptureMapping *cm = list_nth(mappings, i);
 
 		if (cm->queue)
-			record_keys(c, cm->mapping, touched_keys(c), "queue", NULL);
+			record_keys(c, cm->mapping, touched_keys(c), "queue", NULL, NULL);
 		else
 			apply_removals(c, cm);
 	}

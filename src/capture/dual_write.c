@@ -15,6 +15,7 @@
 #include "utils/guc.h"
 
 #include "base/subxact.h"
+#include "capture/account.h"
 #include "capture/apply_frame.h"
 #include "capture/dual_write.h"
 
@@ -67,8 +68,12 @@ work_record(void *arg)
 {
 	RecordWork *w = arg;
 
+	Datum		key;
+	int64		n;
+
 	open_spi(w->capture);
-	capture_record_keys(w->capture, w->mapping, &w->why);
+	n = capture_record_keys(w->capture, w->mapping, &w->why, &key);
+	account_note(w->mapping, n, key, &w->why);
 	SPI_finish();
 }
 
@@ -147,7 +152,10 @@ defer(Capture *c, CaptureMapping *cm, ErrorData *cause)
 	if (c->stale || strcmp(cm->mapping->on_error, "abort") == 0)
 		ReThrowError(cause);
 	if (subxact_try(work_record, &work) != NULL)
+	{
 		dirty_key_add_every(cm->mapping->id, "error", &work.why);
+		account_note(cm->mapping, c->rows, (Datum) 0, &work.why);
+	}
 }
 
 /* Applies a statement, all mappings at once and, if that fails, one by one. */

@@ -37,6 +37,7 @@
 #include "base/identity.h"
 #include "base/spi.h"
 #include "base/subxact.h"
+#include "capture/account.h"
 #include "capture/apply_frame.h"
 #include "capture/in_place.h"
 #include "catalog/dirty_key.h"
@@ -465,6 +466,7 @@ work_record(void *arg)
 	key = spi_get_datum(0, 1);
 	(void) dirty_key_add(c->m->id, construct_array(&key, 1, JSONBOID, -1, false, TYPALIGN_INT),
 						 "error", &w->why);
+	account_note(c->m, 1, key, &w->why);
 	spi_close(&scope);
 }
 
@@ -517,7 +519,10 @@ record(Call *c, ErrorData *error)
 	RecordWork	work = {c, {error_sqlstate(error), error->message}};
 
 	if (subxact_try(work_record, &work) != NULL)
+	{
 		dirty_key_add_every(c->m->id, "error", &work.why);
+		account_note(c->m, 1, (Datum) 0, &work.why);
+	}
 }
 
 /*

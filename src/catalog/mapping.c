@@ -17,7 +17,7 @@
 #define MAPPING_SELECT \
 	"SELECT m.mapping_id, m.migration_id, m.direction = 'reverse', coalesce(m.reverse_of, 0), " \
 	"m.source::oid, m.target::oid, m.key, m.filter, m.scope, m.capture, m.on_error, " \
-	"m.clears, m.whole_row, m.complete, m.owner::oid, g.settings " \
+	"m.clears, m.whole_row, m.complete, m.owner::oid, g.settings, m.degraded " \
 	"FROM migrate_ext.mapping m JOIN migrate_ext.migration g USING (migration_id) "
 
 /* List of C strings -> text[] */
@@ -98,6 +98,7 @@ read_row(SpiScope *scope, uint64 i)
 	m->complete = spi_get_bool(i, 14);
 	m->owner = spi_get_oid(i, 15);
 	settings = DatumGetJsonbP(spi_get_copy(scope, i, 16));
+	m->degraded = spi_get_bool(i, 17);
 	old = MemoryContextSwitchTo(scope->caller);
 	m->time_zone = setting_text(settings, "time_zone");
 	m->lock_timeout = setting_int(settings, "lock_timeout");

@@ -26,6 +26,7 @@ typedef struct Mapping
 	bool		clears;
 	bool		whole_row;
 	bool		complete;
+	bool		degraded;		/* dual writes failed too often */
 	Oid			owner;
 	List	   *columns;		/* of MappingColumn * */
 	char	   *time_zone;		/* settings of the migration */

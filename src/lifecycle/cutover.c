@@ -23,6 +23,7 @@
 #include "catalog/dirty_key.h"
 #include "catalog/job.h"
 #include "catalog/mapping.h"
+#include "catalog/write_error.h"
 #include "copy/sync_pass.h"
 #include "lifecycle/cutover.h"
 #include "lifecycle/gate.h"
@@ -272,6 +273,7 @@ migrate_cutover(PG_FUNCTION_ARGS)
 						(long long) left, g->name),
 				 errhint("Their errors are in migrate_ext.dirty_key.")));
 	check_can_forward(g);
+	write_error_reset(g->id);
 	cutover_advance_sequences(mapping_list(g->id, MAPPING_FORWARD));
 	phase_move(g, "soak", psprintf("{\"method\": \"switch\", \"locked_ms\": %.1f}", cutover_elapsed_ms()),
 			   reason);

@@ -10,6 +10,8 @@
 
 #include "base/compat.h"
 #include "base/quote.h"
+#include "base/setting.h"
+#include "capture/account.h"
 #include "catalog/dirty_key.h"
 #include "catalog/gate_result.h"
 #include "catalog/mapping.h"
@@ -94,6 +96,25 @@ measure_way_back(List **results, const Migration *g)
 	}
 }
 
+/* May the copy begin?  Not before the dual writes work. */
+static void
+measure_writes(List **results, const Migration *g)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	{
+		Mapping    *m = lfirst(lc);
+		WriteAccount account;
+
+		write_error_measure(m->id, &account);
+		add(results, psprintf("failed dual writes to %s", name_relation(m->target)),
+			psprintf("a rate of at most %s", setting_text(g->settings, "max_write_error_rate")),
+			psprintf("%lld of %lld rows", (long long) account.errors, (long long) account.writes),
+			!account_is_exceeded(g, &account));
+	}
+}
+
 /* The criteria of the gate into a phase; NIL where there are none. */
 List *
 gate_measure(const Migration *g, const char *to_phase)
@@ -102,6 +123,8 @@ gate_measure(const Migration *g, const char *to_phase)
 
 	if (strcmp(to_phase, "dual_write") == 0)
 		measure_start(&results, g);
+	else if (strcmp(to_phase, "backfill") == 0)
+		measure_writes(&results, g);
 	else if (strcmp(to_phase, "shadow") == 0 || strcmp(to_phase, "soak") == 0)
 		measure_proof(&results, g);
 	if (strcmp(to_phase, "soak") == 0)

@@ -11,6 +11,7 @@
 #include "capture/trigger.h"
 #include "catalog/dirty_key.h"
 #include "catalog/mapping.h"
+#include "catalog/write_error.h"
 #include "lifecycle/assess.h"
 #include "lifecycle/gate.h"
 #include "lifecycle/lock.h"
@@ -54,6 +55,7 @@ migrate_start(PG_FUNCTION_ARGS)
 		if (has_rows && !mapping_is_in_place(m))
 			dirty_key_add_every(m->id, "reconcile", NULL);
 	}
+	write_error_reset(g->id);
 	migration_mark_changed(g->id);
 	phase_move(g, "dual_write", NULL, NULL);
 	trigger_follow(g);

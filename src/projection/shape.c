@@ -93,13 +93,14 @@ projection_source_is_unique(const Mapping *m, bool always)
 /*
  * Are the mapping's keys only recorded?  Also where another source row may
  * have the same key: only a sync, which looks at all of them under locks, can
- * tell what the target row is.  A row that is changed in place is at hand.
+ * tell what the target row is; and where dual writes failed too often.  A row
+ * that is changed in place is at hand.
  */
 bool
 projection_is_queued(const Mapping *m)
 {
 	return !mapping_is_in_place(m) &&
-		(strcmp(m->capture, "queue") == 0 || !projection_source_is_unique(m, false));
+		(strcmp(m->capture, "queue") == 0 || (m->degraded && !m->reverse) || !projection_source_is_unique(m, false));
 }
 
 /*

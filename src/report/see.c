@@ -59,7 +59,7 @@ migrate_progress(PG_FUNCTION_ARGS)
 {
 	return show(fcinfo, "SELECT migration, phase, state, step, blocks_done, blocks_total, percent, "
 				"rows_written, rows_per_second, eta, workers, batches, retries, pending_keys, "
-				"oldest_pending, throttle_reason, error, sync_state, sync_rate FROM migrate_ext.progress " OF_CALLER
+				"oldest_pending, throttle_reason, error, sync_state, sync_rate, write_errors, write_error_rate FROM migrate_ext.progress " OF_CALLER
 				"ORDER BY migration");
 }
 

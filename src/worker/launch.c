@@ -15,7 +15,6 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
-#include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
@@ -111,42 +110,35 @@ launch_job_is_running(int64 job_id)
 	return launch_count_workers(job_id) > 0;
 }
 
-/* Raises if a worker could not connect as the migration's owner. */
-static void
-check_owner_can_connect(const Migration *g)
+/* Can a worker connect as the migration's owner? */
+bool
+launch_worker_can_connect(const Migration *g)
 {
 	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(g->owner));
 	bool		can_login;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("owner of migration \"%s\" does not exist", g->name)));
+		return false;
 	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
 	ReleaseSysCache(tuple);
-	if (WORKER_NEEDS_LOGIN && !can_login)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("a background worker cannot connect as role \"%s\"",
-						GetUserNameFromId(g->owner, false)),
-				 errhint("Give the role LOGIN (it needs no password), or use CALL migrate_run.")));
+	return can_login || !WORKER_NEEDS_LOGIN;
 }
 
-/* Registers one worker; NULL if no slot is free. */
-static BackgroundWorkerHandle *
-register_worker(const Migration *g, int64 job_id)
+/* Registers one worker, which runs a function; NULL if no slot is free. */
+BackgroundWorkerHandle *
+launch_worker(const Migration *g, const char *function, int64 job_id, pid_t notify)
 {
 	BackgroundWorker worker = {0};
 	BackgroundWorkerHandle *handle;
-	WorkerArgs	args = {MyDatabaseId, g->owner, job_id, GetTopTransactionId()};
+	WorkerArgs	args = {MyDatabaseId, g->owner, g->id, job_id, GetTopTransactionId()};
 
 	StaticAssertStmt(sizeof(WorkerArgs) <= BGW_EXTRALEN, "worker arguments do not fit");
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
+	worker.bgw_notify_pid = notify;
 	strlcpy(worker.bgw_library_name, "migrate_ext", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "migrate_worker_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "migrate_ext worker", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "migrate_ext: %s", g->name);
 	memcpy(worker.bgw_extra, &args, sizeof(args));
@@ -189,10 +181,15 @@ launch_workers(const Migration *g, int64 job_id, int workers)
 {
 	int			started = 0;
 
-	check_owner_can_connect(g);
+	if (!launch_worker_can_connect(g))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a background worker cannot connect as role \"%s\"",
+						GetUserNameFromId(g->owner, true)),
+				 errhint("Give the role LOGIN (it needs no password), or use CALL migrate_run.")));
 	while (started < workers)
 	{
-		BackgroundWorkerHandle *handle = register_worker(g, job_id);
+		BackgroundWorkerHandle *handle = launch_worker(g, "migrate_worker_main", job_id, MyProcPid);
 
 		if (handle == NULL)
 			break;

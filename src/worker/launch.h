@@ -6,6 +6,8 @@
 #define MIGRATE_LAUNCH_H
 
 #include "postgres.h"
+#include "postmaster/bgworker.h"
+
 #include "catalog/migration.h"
 
 /* What a worker is told at its start; fits into bgw_extra. */
@@ -13,10 +15,13 @@ typedef struct WorkerArgs
 {
 	Oid			database;
 	Oid			role;
-	int64		job_id;
+	int64		migration_id;
+	int64		job_id;			/* 0: it has none */
 	TransactionId launcher;		/* whose commit the worker waits for */
 } WorkerArgs;
 
+extern bool launch_worker_can_connect(const Migration *g);
+extern BackgroundWorkerHandle *launch_worker(const Migration *g, const char *function, int64 job_id, pid_t notify);
 extern void launch_workers(const Migration *g, int64 job_id, int workers);
 extern bool launch_job_is_running(int64 job_id);
 extern int	launch_count_workers(int64 job_id);

@@ -387,24 +387,30 @@ work_or_record(int64 job_id)
 
 PGDLLEXPORT void migrate_worker_main(Datum arg);
 
-/* Entry point of a background worker. */
+/* Makes the process a session of the role it was started for. */
 void
-migrate_worker_main(Datum arg)
+worker_connect(WorkerArgs *args)
 {
-	WorkerArgs	args;
-
-	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	memcpy(args, MyBgworkerEntry->bgw_extra, sizeof(WorkerArgs));
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(args.database, args.role, WORKER_CONNECT_FLAGS);
+	BackgroundWorkerInitializeConnectionByOid(args->database, args->role, WORKER_CONNECT_FLAGS);
 
 	/* a worker must read committed rows, whatever the role's defaults are */
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+}
 
+/* Entry point of a background worker that does a job. */
+void
+migrate_worker_main(Datum arg)
+{
+	WorkerArgs	args;
+
+	worker_connect(&args);
 	StartTransactionCommand();
 	launch_hold_job(args.job_id);
 	CommitTransactionCommand();

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/migration.h"
+#include "worker/launch.h"
 
 /* Commits the current transaction and begins the next. */
 typedef void (*JobCommit) (void);
@@ -23,6 +24,7 @@ typedef enum Turn
 	TURN_END
 } Turn;
 
+extern void worker_connect(WorkerArgs *args);
 extern void job_show(const Migration *g, const char *doing);
 extern void job_work(int64 job_id, JobCommit commit);
 

@@ -13,7 +13,9 @@
 #include "catalog/event.h"
 #include "catalog/job.h"
 #include "catalog/mapping.h"
+#include "catalog/write_error.h"
 #include "copy/backfill.h"
+#include "lifecycle/gate.h"
 #include "lifecycle/phase.h"
 #include "worker/launch.h"
 #include "worker/request.h"
@@ -41,8 +43,11 @@ is_complete(const Migration *g)
 static int64
 new_job(Migration *g, int workers, int batch_rows, Interval *run_for)
 {
-	int64		id = job_insert(g->id, "backfill", workers, batch_rows, run_for, GetUserId());
+	int64		id;
 
+	if (phase_is(g, "dual_write"))
+		gate_pass(g, "backfill", false, NULL);
+	id = job_insert(g->id, "backfill", workers, batch_rows, run_for, GetUserId());
 	backfill_plan_ranges(id, g->id);
 	if (phase_is(g, "dual_write"))
 		phase_move(g, "backfill", NULL, NULL);
@@ -158,6 +163,12 @@ migrate_resume(PG_FUNCTION_ARGS)
 	{
 		migration_set_paused(g->id, false);
 		event_record(g, "resumed", NULL, NULL, NULL);
+	}
+	if (write_error_any_degraded(g->id))
+	{
+		write_error_reset(g->id);
+		mapping_invalidate(g->id);
+		event_record(g, "resumed", NULL, NULL, "dual writes");
 	}
 	if (job != NULL && !launch_job_is_running(job->id))
 	{

@@ -24,6 +24,7 @@
 #include "utils/wait_event.h"
 
 #include "base/subxact.h"
+#include "capture/account.h"
 #include "catalog/dirty_key.h"
 #include "catalog/event.h"
 #include "catalog/job.h"
@@ -130,6 +131,8 @@ end_pass(const Job *job, const Migration *g, int interval)
 	in_pass = false;
 	error_delay = 0;
 	watch_failures(job, g);
+	if (pass.total.settled + pass.total.failed > 0)
+		account_watch(g);
 	report(job, Min(interval, REPORT_MS) / 2);
 	next_pass = TimestampTzPlusMilliseconds(pass_began, interval);
 	if (pass.total.settled == 0)

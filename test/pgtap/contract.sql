@@ -2,7 +2,7 @@
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS migrate_ext;
-SELECT plan(62);
+SELECT plan(63);
 
 CREATE TEMP TABLE surface (name text, args text, result text);
 INSERT INTO surface VALUES
@@ -42,7 +42,7 @@ SELECT is(prokind::text || ' ' || proparallel::text || ' ' || provolatile::text 
 -- state tables: keys, and no type that pg_upgrade refuses
 SELECT has_pk('migrate_ext', t, t || ' has a primary key') FROM unnest(ARRAY['migration', 'mapping', 'mapping_column', 'job',
 	'job_range', 'dirty_key', 'rejected_row', 'verification', 'divergence', 'custom_check', 'gate_result', 'key_map',
-	'stashed_object', 'event']) t;
+	'stashed_object', 'write_error', 'event']) t;
 SELECT is_empty($$ SELECT a.attrelid::regclass, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 	WHERE c.relnamespace = 'migrate_ext'::regnamespace AND c.relkind = 'r' AND a.atttypid IN ('regproc'::regtype,
 	'regprocedure'::regtype, 'regoper'::regtype, 'regoperator'::regtype, 'regconfig'::regtype, 'regdictionary'::regtype,
@@ -54,6 +54,6 @@ SELECT set_eq($$ SELECT unnest(extconfig)::regclass::text FROM pg_extension WHER
 		'migrate_ext.key_map', 'migrate_ext.stashed_object', 'migrate_ext.stashed_object_stashed_object_id_seq', 'migrate_ext.event',
 		'migrate_ext.event_event_id_seq'], 'what defines a migration is dumped');
 SELECT set_eq($$ SELECT relname::text FROM pg_class WHERE relnamespace = 'migrate_ext'::regnamespace AND relkind = 'v' $$,
-	ARRAY['mappings', 'verifications', 'divergences', 'ledger', 'progress', 'status', 'gates', 'history', 'job_lock'], 'the views');
+	ARRAY['mappings', 'verifications', 'divergences', 'ledger', 'source_writes', 'write_accounts', 'write_errors', 'progress', 'status', 'gates', 'history', 'job_lock'], 'the views');
 SELECT * FROM finish();
 ROLLBACK;

@@ -151,7 +151,7 @@ is(sql('SELECT count(*) || $$ $$ || (SELECT count(*) FROM tgt) FROM migrate_ext.
 
 # dropped while the workers are at work, not paused
 begin_in_workers();
-sql('DROP TABLE src CASCADE');
+sql('SET session_replication_role = replica; DROP TABLE src CASCADE');
 ok($node->poll_query_until('postgres', q{SELECT state FROM migrate_progress('m')}, 'failed'), 'a source dropped in the middle fails the job');
 fails(q{CALL migrate_wait('m', '30 s')}, qr/failed: .*(?:does not exist|was dropped)/, 'which migrate_wait reports');
 begin_in_workers();
