@@ -182,6 +182,25 @@ remove_by_sql(Capture *c, CaptureMapping *cm)
 	identity_restore(&identity);
 }
 
+/* Takes target rows away that are to be made right, and puts them back so. */
+static void
+replace_by_sql(CaptureMapping *cm)
+{
+	Mapping    *m = cm->mapping;
+	Identity	identity;
+	ListCell   *lc;
+
+	identity_become_owner(&identity, m->owner, m->time_zone);
+	foreach(lc, projection_replace_new(m))
+	{
+		SPIPlanPtr	plan = prepare(lfirst(lc));
+
+		run_plan(plan);
+		SPI_freeplan(plan);
+	}
+	identity_restore(&identity);
+}
+
 /* Second half: what is there now. */
 static void
 upsert_by_sql(Capture *c, CaptureMapping *cm)
@@ -285,6 +304,8 @@ apply_upserts(Capture *c, CaptureMapping *cm)
 			remove_by_sql(c, cm);
 		}
 	}
+	if (c->replaces && projection_may_replace(cm->mapping))
+		replace_by_sql(cm);
 	upsert_by_sql(c, cm);
 }
 

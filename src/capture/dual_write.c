@@ -110,6 +110,16 @@ limit_lock_wait(const Capture *c, List *mappings)
 }
 
 /*
+ * Did rows clash that one after the other cannot be made right, but all at
+ * once perhaps can?
+ */
+static bool
+is_exchange(const Capture *c, const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && c->event == 'u' && c->rows > 1;
+}
+
+/*
  * Applies a statement in a subtransaction; NULL or the error.  Where a fresh
  * snapshot or another way is all it needs, it is tried again.
  */
@@ -122,17 +132,22 @@ try_apply(Capture *c, List *mappings)
 	int			level = NewGUCNestLevel();
 
 	limit_lock_wait(c, mappings);
+	c->replaces = false;
 	for (int i = 0; i < SNAPSHOT_RETRIES; i++)
 	{
 		bool		again = c->current;
 
 		error = subxact_try(work_apply, &work);
 		apply_reset(innermost);
-		if (error == NULL || !(again || is_snapshot_race(error)))
+		if (error == NULL)
 			break;
 
 		/* what failed directly is given to SQL, which knows more ways */
 		c->current = false;
+		if (!c->replaces && is_exchange(c, error))
+			c->replaces = again = true;
+		if (!again && !is_snapshot_race(error))
+			break;
 	}
 	AtEOXact_GUC(true, level);
 	return error;

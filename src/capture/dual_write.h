@@ -22,6 +22,7 @@ typedef struct Capture
 	bool		paired;			/* an update's tables have old and new rows in step */
 	bool		alone;			/* no other part of the command wrote the source before */
 	bool		current;		/* the rows in the tables are the source rows */
+	bool		replaces;		/* values of a unique index are exchanged between rows */
 	bool		stale;			/* written to the side that was replaced */
 	DirectRows	images;
 } Capture;

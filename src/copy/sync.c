@@ -59,6 +59,14 @@ typedef struct DirtyEntry
 	int			nids;
 } DirtyEntry;
 
+/* How to make the target rows of keys right that have a source row. */
+typedef enum Way
+{
+	WAY_UPSERT,
+	WAY_REPLACE,				/* values are exchanged between rows */
+	WAY_PARK					/* only take away what is in the way of others */
+} Way;
+
 /* Some keys of a mapping, to be settled in one subtransaction. */
 typedef struct Settlement
 {
@@ -66,7 +74,7 @@ typedef struct Settlement
 	const DirtyEntry *entries;
 	int			n;
 	bool		may_wait;		/* for target rows: no source row is locked yet */
-	bool		delete_first;
+	Way			way;
 	bool	   *busy;			/* result: entries to be left for later */
 } Settlement;
 
@@ -160,7 +168,16 @@ settle_present(const Settlement *s, int *which, int n)
 	leave(s, which + locked, n - locked);
 	if (locked == 0)
 		return;
-	run_all(projection_delete_keys(s->m, !s->delete_first), key_array(s, which, locked));
+	if (s->way == WAY_PARK)
+	{
+		if (partition(s, projection_find_target(s->m, TARGET_UNLOCKED), which, locked) > 0)
+			leave(s, which, locked);
+		run_all(projection_delete_keys(s->m, false), key_array(s, which, locked));
+		return;
+	}
+	run_all(projection_delete_keys(s->m, true), key_array(s, which, locked));
+	if (s->way == WAY_REPLACE)
+		run_all(projection_replace_keys(s->m), key_array(s, which, locked));
 	run_all(projection_upsert_keys(s->m), key_array(s, which, locked));
 }
 
@@ -218,9 +235,9 @@ work_settle(void *arg)
 
 /* Settles entries in a subtransaction; NULL or the error. */
 static ErrorData *
-try_settle(Settlement *s, bool delete_first)
+try_settle(Settlement *s, Way way)
 {
-	s->delete_first = delete_first;
+	s->way = way;
 	memset(s->busy, 0, sizeof(bool) * s->n);
 	return subxact_try(work_settle, s);
 }
@@ -252,6 +269,21 @@ finish_entries(const Settlement *s, SyncResult *result)
 }
 
 /*
+ * A key clashes with one that is settled elsewhere, before which it cannot be
+ * settled either if they stand in a circle.  The target row, which is wrong, is
+ * taken away: with that every circle is broken.  True if there was one; the key
+ * stays in the queue.
+ */
+static bool
+try_park(Settlement *s, SyncResult *result)
+{
+	if (!projection_covers_all(s->m) || try_settle(s, WAY_PARK) != NULL || !s->busy[0])
+		return false;
+	result->parked++;
+	return true;
+}
+
+/*
  * Settles entries.  Where somebody is in the way they are left for later; what
  * fails otherwise is halved until the bad keys stand alone, which stay in the
  * queue with their error.
@@ -259,12 +291,12 @@ finish_entries(const Settlement *s, SyncResult *result)
 static void
 settle_entries(const Mapping *m, const DirtyEntry *entries, int n, SyncResult *result)
 {
-	Settlement	s = {m, entries, n, result->settled == 0, false, palloc0(sizeof(bool) * n)};
-	ErrorData  *error = try_settle(&s, false);
+	Settlement	s = {m, entries, n, result->settled == 0, WAY_UPSERT, palloc0(sizeof(bool) * n)};
+	ErrorData  *error = try_settle(&s, WAY_UPSERT);
+	bool		clash = error != NULL && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && projection_may_replace(m);
 
-	/* values exchanged between rows clash on another unique index: make room */
-	if (error != NULL && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && !m->clears)
-		error = try_settle(&s, true);
+	if (clash)
+		error = try_settle(&s, WAY_REPLACE);
 	if (error == NULL)
 		finish_entries(&s, result);
 	else if (error_is_transient(error))
@@ -274,7 +306,7 @@ settle_entries(const Mapping *m, const DirtyEntry *entries, int n, SyncResult *r
 		settle_entries(m, entries, n / 2, result);
 		settle_entries(m, entries + n / 2, n - n / 2, result);
 	}
-	else
+	else if (!clash || !try_park(&s, result))
 	{
 		DirtyKeyError why = {error_sqlstate(error), error->message};
 

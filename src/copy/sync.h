@@ -27,6 +27,7 @@ typedef struct SyncResult
 	int64		settled;		/* distinct keys */
 	int64		failed;
 	int64		busy;			/* being written by others: left for later */
+	int64		parked;			/* the target row was taken away: to be settled in the next pass */
 	int64		expanded;		/* "every key" made into keys behind the end */
 	bool		halted;			/* a copy began, or somebody locks a table */
 } SyncResult;

@@ -53,6 +53,7 @@ count_batch(SyncPass *pass, const SyncResult *result)
 	pass->total.settled += result->settled;
 	pass->total.failed += result->failed;
 	pass->total.busy += result->busy;
+	pass->total.parked += result->parked;
 	pass->total.expanded += result->expanded;
 	pass->total.halted |= result->halted;
 }
@@ -87,6 +88,27 @@ sync_pass_step(const Migration *g, List *mappings, SyncPass *pass, SyncResult *r
 	return false;
 }
 
+/* Settles the keys of a mapping that are dirty now; false if that cannot go on. */
+static bool
+sync_mapping(const Migration *g, const Mapping *m, SyncResult *result)
+{
+	SyncStretch stretch = {0, 0, SYNC_BATCH_KEYS, false};
+	int64		parked = result->parked;
+
+	/* twice, as "every key" is expanded into keys behind the end */
+	for (int i = 0; i < 2; i++)
+	{
+		stretch.upto = dirty_key_last(m->id, false);
+		while (stretch.after < stretch.upto && sync_batch(g, m, &stretch, result))
+			CHECK_FOR_INTERRUPTS();
+		if (result->halted)
+			return false;
+		if (result->parked > parked)
+			stretch.after = 0;
+	}
+	return true;
+}
+
 /* Settles all keys that are dirty now, in the current transaction. */
 void
 sync_mappings(const Migration *g, List *mappings, SyncResult *result)
@@ -95,18 +117,8 @@ sync_mappings(const Migration *g, List *mappings, SyncResult *result)
 
 	foreach(lc, mappings)
 	{
-		Mapping    *m = lfirst(lc);
-		SyncStretch stretch = {0, 0, SYNC_BATCH_KEYS, false};
-
-		/* twice, as "every key" is expanded into keys behind the end */
-		for (int i = 0; i < 2; i++)
-		{
-			stretch.upto = dirty_key_last(m->id, false);
-			while (stretch.after < stretch.upto && sync_batch(g, m, &stretch, result))
-				CHECK_FOR_INTERRUPTS();
-			if (result->halted)
-				return;
-		}
+		if (!sync_mapping(g, lfirst(lc), result))
+			return;
 	}
 }
 

@@ -242,3 +242,26 @@ key_is_cascaded_to(Oid relid)
 	table_close(constraints, AccessShareLock);
 	return found;
 }
+
+/* Has a relation, or one below it, a trigger by which a foreign key follows its deletes? */
+bool
+key_delete_cascades(Oid relid)
+{
+	ListCell   *lc;
+	bool		found = false;
+
+	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+
+		for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+		{
+			Oid			function = rel->trigdesc->triggers[i].tgfoid;
+
+			found = found || function == F_RI_FKEY_CASCADE_DEL || function == F_RI_FKEY_SETNULL_DEL ||
+				function == F_RI_FKEY_SETDEFAULT_DEL;
+		}
+		table_close(rel, NoLock);
+	}
+	return found;
+}

@@ -12,11 +12,13 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "base/quote.h"
 #include "projection/expression.h"
@@ -122,6 +124,24 @@ update_rows(const Mapping *m, const char *set, const char *rows, const char *con
 					ref_column_list(m, TARGET_ALIAS "."), projected_values(m));
 }
 
+/* The key of <alias>, as of a target row, is that of the row migrate_p. */
+static char *
+has_projected_key(const Mapping *m, const char *alias)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(m->columns); i++)
+	{
+		const char *name = ((MappingColumn *) list_nth(m->columns, i))->target;
+
+		if (ref_is_key(m, name))
+			appendStringInfo(&buf, "%s%s.%s %s (migrate_p.migrate_c%d)::%s", buf.len ? " AND " : "", alias,
+							 quote_identifier(name), ref_key_operator(m, name), i + 1, ref_target_type(m, name));
+	}
+	return buf.data;
+}
+
 /*
  * The statements that make the target rows of some source rows right.
  *
@@ -138,7 +158,6 @@ upsert_rows(const Mapping *m, const char *from)
 	char	   *p_key;
 	char	   *set;
 	StringInfoData values;
-	StringInfoData key;
 	bool		in_place = mapping_is_in_place(m);
 
 	if (!in_place && projection_covers_required(m))
@@ -147,19 +166,10 @@ upsert_rows(const Mapping *m, const char *from)
 	inner = psprintf("(SELECT %s%s FROM %s) AS migrate_p", ref_expression_list(m, true),
 					 in_place ? ", " SOURCE_ALIAS ".tableoid AS migrate_table, " SOURCE_ALIAS ".ctid AS migrate_row" : "",
 					 from);
-	initStringInfo(&key);
 	initStringInfo(&values);
 	for (int i = 0; i < list_length(m->columns); i++)
-	{
-		const char *name = ((MappingColumn *) list_nth(m->columns, i))->target;
-
 		appendStringInfo(&values, "%smigrate_p.migrate_c%d", i ? ", " : "", i + 1);
-		if (ref_is_key(m, name))
-			appendStringInfo(&key, "%s" TARGET_ALIAS ".%s %s (migrate_p.migrate_c%d)::%s",
-							 key.len ? " AND " : "", quote_identifier(name),
-							 ref_key_operator(m, name), i + 1, ref_target_type(m, name));
-	}
-	p_key = key.data;
+	p_key = has_projected_key(m, TARGET_ALIAS);
 	set = assignments(m, NULL);
 
 	if (in_place)
@@ -205,6 +215,48 @@ static List *
 one_or_none(char *statement)
 {
 	return statement ? list_make1(statement) : NIL;
+}
+
+/*
+ * Takes the target rows of some keys away and puts those back that some source
+ * rows project to, with the values of the columns that are not mapped.  All of
+ * them are gone before the first comes back: values of another unique index can
+ * be exchanged between rows.
+ */
+static char *
+replace_rows(const Mapping *m, const char *keys, const char *from)
+{
+	Relation	target = relation_open(m->target, AccessShareLock);
+	StringInfoData columns;
+	StringInfoData values;
+
+	initStringInfo(&columns);
+	initStringInfo(&values);
+	for (int i = 0; i < RelationGetNumberOfAttributes(target); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(target), i);
+		const char *quoted = quote_identifier(NameStr(att->attname));
+		int			mapped = ref_column_number(m, NameStr(att->attname));
+
+		if (att->attisdropped || att->attgenerated)
+			continue;
+		appendStringInfo(&columns, "%s%s", columns.len ? ", " : "", quoted);
+		if (mapped > 0)
+			appendStringInfo(&values, "%smigrate_p.migrate_c%d", values.len ? ", " : "", mapped);
+		else
+			appendStringInfo(&values, "%smigrate_r.%s", values.len ? ", " : "", quoted);
+	}
+	relation_close(target, NoLock);
+	return psprintf("WITH migrate_gone AS (DELETE FROM %s AS " TARGET_ALIAS " USING %s WHERE %s%s "
+					"RETURNING ROW(" TARGET_ALIAS ".*)::%s AS migrate_row) "
+					"INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s "
+					"FROM (SELECT array_agg(migrate_row) AS migrate_rows FROM migrate_gone) AS migrate_held "
+					"CROSS JOIN LATERAL unnest(migrate_held.migrate_rows) AS migrate_r "
+					"JOIN (SELECT %s FROM %s) AS migrate_p ON %s",
+					quote_relation(m->target), keys,
+					ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS), ref_and_condition(m->scope),
+					quote_relation(m->target), quote_relation(m->target), columns.data, values.data,
+					ref_expression_list(m, true), from, has_projected_key(m, "migrate_r"));
 }
 
 /*
@@ -276,6 +328,16 @@ projection_range_keys(const Mapping *m, Oid leaf)
 					ref_and_condition(m->filter));
 }
 
+/* The source rows, as they are now, that the new rows of a statement have the keys of. */
+static char *
+source_of_new(const Mapping *m)
+{
+	return psprintf("%s WHERE EXISTS (SELECT FROM %s WHERE %s)%s", ref_source_rows(m),
+					ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS),
+					ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL),
+					ref_and_condition(m->filter));
+}
+
 /*
  * Dual write: upserts the projection of the source rows that have the keys of
  * the new rows.
@@ -291,10 +353,14 @@ projection_range_keys(const Mapping *m, Oid leaf)
 List *
 projection_upsert_new(const Mapping *m)
 {
-	return upsert_rows(m, psprintf("%s WHERE EXISTS (SELECT FROM %s WHERE %s)%s", ref_source_rows(m),
-								   ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS),
-								   ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL),
-								   ref_and_condition(m->filter)));
+	return upsert_rows(m, source_of_new(m));
+}
+
+/* Dual write: the same by way of removing them, where that may be done. */
+List *
+projection_replace_new(const Mapping *m)
+{
+	return list_make1(replace_rows(m, ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS), source_of_new(m)));
 }
 
 /*
@@ -384,6 +450,13 @@ List *
 projection_upsert_keys(const Mapping *m)
 {
 	return upsert_rows(m, source_of_keys(m, m->filter));
+}
+
+/* Sync: the same by way of removing them, where that may be done. */
+List *
+projection_replace_keys(const Mapping *m)
+{
+	return list_make1(replace_rows(m, ref_key_set(m), source_of_keys(m, m->filter)));
 }
 
 /*

@@ -41,6 +41,7 @@ extern char *projection_row_key(const Mapping *m);
 
 /* Dual write: over the transition tables; lists of statements in order. */
 extern List *projection_upsert_new(const Mapping *m);
+extern List *projection_replace_new(const Mapping *m);
 extern List *projection_delete_old(const Mapping *m);
 extern char *projection_transition_keys(const Mapping *m, TransitionKeys which);
 
@@ -49,6 +50,7 @@ extern char *projection_find_source(const Mapping *m);
 extern char *projection_lock_source(const Mapping *m);
 extern char *projection_find_target(const Mapping *m, TargetLock lock);
 extern List *projection_upsert_keys(const Mapping *m);
+extern List *projection_replace_keys(const Mapping *m);
 extern List *projection_delete_keys(const Mapping *m, bool unprojected_only);
 
 /* Verify: no parameters. */
@@ -65,6 +67,8 @@ extern bool projection_source_is_unique(const Mapping *m, bool always);
 extern bool projection_is_queued(const Mapping *m);
 extern bool projection_covers_required(const Mapping *m);
 extern List *projection_uncovered_required(const Mapping *m);
+extern bool projection_may_replace(const Mapping *m);
+extern bool projection_covers_all(const Mapping *m);
 extern MappingColumn *projection_column(const Mapping *m, const char *name);
 
 #endif							/* MIGRATE_PROJECTION_H */

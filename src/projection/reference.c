@@ -269,6 +269,18 @@ ref_transition_key_set(const Mapping *m, const char *table, const char *alias)
 	return buf.data;
 }
 
+/* The number of a mapped column, from 1; 0 if it is not mapped. */
+int
+ref_column_number(const Mapping *m, const char *name)
+{
+	for (int i = 0; i < list_length(m->columns); i++)
+	{
+		if (strcmp(((MappingColumn *) list_nth(m->columns, i))->target, name) == 0)
+			return i + 1;
+	}
+	return 0;
+}
+
 /* c1, c2, ... with a prefix; keys and others as asked. */
 char *
 ref_column_list(const Mapping *m, const char *prefix)

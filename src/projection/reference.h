@@ -38,6 +38,7 @@ extern const char *ref_where_condition(const char *condition);
 extern char *ref_transition_rows(const Mapping *m, const char *table);
 extern char *ref_source_rows(const Mapping *m);
 extern char *ref_transition_key_set(const Mapping *m, const char *table, const char *alias);
+extern int	ref_column_number(const Mapping *m, const char *name);
 extern char *ref_column_list(const Mapping *m, const char *prefix);
 extern char *ref_key_columns(const Mapping *m);
 extern char *ref_expression_list(const Mapping *m, bool named);

@@ -103,6 +103,34 @@ projection_is_queued(const Mapping *m)
 		(strcmp(m->capture, "queue") == 0 || (m->degraded && !m->reverse) || !projection_source_is_unique(m, false));
 }
 
+/* Does the mapping give every column of the target that is stored? */
+bool
+projection_covers_all(const Mapping *m)
+{
+	Relation	target = relation_open(m->target, AccessShareLock);
+	bool		all = true;
+
+	for (int i = 0; i < RelationGetNumberOfAttributes(target); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(target), i);
+
+		all = all && (att->attisdropped || att->attgenerated ||
+					  projection_column(m, NameStr(att->attname)) != NULL);
+	}
+	relation_close(target, NoLock);
+	return all;
+}
+
+/*
+ * May target rows be removed and inserted again, to be made right?  Not where a
+ * foreign key would do something to the rows of another table that name them.
+ */
+bool
+projection_may_replace(const Mapping *m)
+{
+	return !m->clears && !mapping_is_in_place(m) && !key_delete_cascades(m->target);
+}
+
 /*
  * The target columns that must have a value, have no default, and get none
  * from the mapping.

@@ -153,7 +153,7 @@ turn_drain(const Job *job, const Migration *g)
 	}
 	if (sync_pass_step(g, mapping_list(g->id, MAPPING_FORWARD), &pass, &result))
 		return result.settled > 0 || result.busy == 0 ? TURN_AGAIN : TURN_YIELD;
-	if (pass.total.busy > 0 || pass.total.expanded > 0 || pass.total.halted ||
+	if (pass.total.busy > 0 || pass.total.parked > 0 || pass.total.expanded > 0 || pass.total.halted ||
 		(pass.total.settled > SYNC_BATCH_KEYS && passes < MAX_DRAINS))
 	{
 		bool		waits = pass.total.settled == 0 && pass.total.expanded == 0;

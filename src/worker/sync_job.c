@@ -134,8 +134,8 @@ end_pass(const Job *job, const Migration *g, int interval)
 	if (pass.total.settled + pass.total.failed > 0)
 		account_watch(g);
 	report(job, Min(interval, REPORT_MS) / 2);
-	next_pass = TimestampTzPlusMilliseconds(pass_began, interval);
-	if (pass.total.settled == 0)
+	next_pass = pass.total.parked > 0 ? now : TimestampTzPlusMilliseconds(pass_began, interval);
+	if (pass.total.settled + pass.total.parked == 0)
 		next_pass = Max(next_pass, TimestampTzPlusMilliseconds(now, took * IDLE_SHARE));
 	return TURN_SLEEP;
 }
