@@ -66,34 +66,49 @@ spi_close(SpiScope *scope)
 	MemoryContextSwitchTo(scope->caller);
 }
 
-/* Prepares and executes one statement. */
-static uint64
-execute(const char *sql, const SpiArg *args, int nargs,
-		Snapshot snapshot, bool read_only)
+/* Prepares a statement. */
+static SPIPlanPtr
+prepare(const char *sql, const SpiArg *args, int nargs)
 {
 	Oid		   *types = palloc(sizeof(Oid) * Max(nargs, 1));
-	Datum	   *values = palloc(sizeof(Datum) * Max(nargs, 1));
-	char	   *nulls = palloc(Max(nargs, 1));
 	SPIPlanPtr	plan;
-	int			rc;
-	uint64		processed;
 
 	for (int i = 0; i < nargs; i++)
-	{
 		types[i] = args[i].type;
-		values[i] = args[i].value;
-		nulls[i] = args[i].null ? 'n' : ' ';
-	}
 	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_PARALLEL_OK);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", sql,
 			 SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+/* Executes a prepared statement. */
+static uint64
+execute(SPIPlanPtr plan, const SpiArg *args, int nargs, Snapshot snapshot, bool read_only)
+{
+	Datum	   *values = palloc(sizeof(Datum) * Max(nargs, 1));
+	char	   *nulls = palloc(Max(nargs, 1));
+	int			rc;
+
+	for (int i = 0; i < nargs; i++)
+	{
+		values[i] = args[i].value;
+		nulls[i] = args[i].null ? 'n' : ' ';
+	}
 	rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot,
 							  read_only, true, 0);
 	if (rc < 0)
-		elog(ERROR, "could not execute \"%s\": %s", sql,
-			 SPI_result_code_string(rc));
-	processed = SPI_processed;
+		elog(ERROR, "could not execute a statement: %s", SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+/* Prepares and executes one statement. */
+static uint64
+execute_once(const char *sql, const SpiArg *args, int nargs, Snapshot snapshot, bool read_only)
+{
+	SPIPlanPtr	plan = prepare(sql, args, nargs);
+	uint64		processed = execute(plan, args, nargs, snapshot, read_only);
+
 	SPI_freeplan(plan);
 	return processed;
 }
@@ -105,7 +120,25 @@ execute(const char *sql, const SpiArg *args, int nargs,
 uint64
 spi_run(const char *sql, const SpiArg *args, int nargs)
 {
-	return execute(sql, args, nargs, GetLatestSnapshot(), false);
+	return execute_once(sql, args, nargs, GetLatestSnapshot(), false);
+}
+
+/*
+ * The same for a fixed statement that applications run all the time: its plan
+ * is kept for the session in *plan, which is NULL at first.
+ */
+uint64
+spi_run_kept(SPIPlanPtr *plan, const char *sql, const SpiArg *args, int nargs)
+{
+	if (*plan == NULL)
+	{
+		SPIPlanPtr	made = prepare(sql, args, nargs);
+
+		if (SPI_keepplan(made) != 0)
+			elog(ERROR, "could not keep a plan");
+		*plan = made;
+	}
+	return execute(*plan, args, nargs, GetLatestSnapshot(), false);
 }
 
 /* Executes a query under the active snapshot, which is not changed. */
@@ -113,7 +146,7 @@ uint64
 spi_read(const char *sql, const SpiArg *args, int nargs)
 {
 	Assert(ActiveSnapshotSet());
-	return execute(sql, args, nargs, InvalidSnapshot, true);
+	return execute_once(sql, args, nargs, InvalidSnapshot, true);
 }
 
 bool

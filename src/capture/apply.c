@@ -49,13 +49,28 @@ prepare(const char *sql)
 	return plan;
 }
 
+/* The kept plan of a statement. */
+static SPIPlanPtr
+kept_plan(CapturePlans *p, int i)
+{
+	if (p->plans[i] == NULL)
+	{
+		SPIPlanPtr	plan = prepare(list_nth(p->statements, i));
+
+		if (SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not keep a plan");
+		p->plans[i] = plan;
+	}
+	return p->plans[i];
+}
+
 /*
  * Runs a list of statements.  Their plans have no parameters, so a kept plan
  * would be one made for the row counts of its first use: for many rows a
  * fresh one is made.
  */
 static void
-run_statements(CaptureSet *set, CapturePlans *p, int64 rows)
+run_statements(CapturePlans *p, int64 rows)
 {
 	for (int i = 0; i < list_length(p->statements); i++)
 	{
@@ -65,33 +80,83 @@ run_statements(CaptureSet *set, CapturePlans *p, int64 rows)
 
 			run_plan(plan);
 			SPI_freeplan(plan);
-			continue;
 		}
-		if (p->plans[i] == NULL)
-		{
-			SPIPlanPtr	plan = prepare(list_nth(p->statements, i));
-
-			if (SPI_keepplan(plan) != 0)
-				elog(ERROR, "could not keep a plan");
-			p->plans[i] = plan;
-		}
-		run_plan(p->plans[i]);
+		else
+			run_plan(kept_plan(p, i));
 	}
+}
+
+/* Keeps a list of statements, in the set's memory. */
+static void
+keep_statements(CaptureSet *set, CapturePlans *p, List *statements)
+{
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+
+	p->statements = NIL;
+	for (int i = 0; i < list_length(statements); i++)
+		p->statements = lappend(p->statements, pstrdup(list_nth(statements, i)));
+	p->plans = palloc0(sizeof(SPIPlanPtr) * Max(list_length(statements), 1));
+	p->built = true;
+	MemoryContextSwitchTo(old);
 }
 
 /* Builds the statements of a list when they are first needed. */
 static void
 build(CaptureSet *set, CapturePlans *p, List *(*make) (const Mapping *m), const Mapping *m)
 {
-	MemoryContext old;
+	if (!p->built)
+		keep_statements(set, p, make(m));
+}
 
-	if (p->built)
-		return;
-	old = MemoryContextSwitchTo(set->context);
-	p->statements = make(m);
-	p->plans = palloc0(sizeof(SPIPlanPtr) * Max(list_length(p->statements), 1));
-	p->built = true;
-	MemoryContextSwitchTo(old);
+/* Adds the keys that SPI has read, as dirty keys. */
+static void
+add_keys(const Mapping *m, const char *reason, const DirtyKeyError *error)
+{
+	uint64		n = SPI_processed;
+	SPITupleTable *rows = SPI_tuptable;
+	Datum	   *keys = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (uint64 i = 0; i < n; i++)
+		keys[i] = spi_get_datum(i, 1);
+	if (n > 0)
+		dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT), reason, error);
+	pfree(keys);
+	SPI_freetuptable(rows);
+}
+
+/* Copies the first key that SPI has read, if it is the first at all. */
+static void
+note_first(Datum *first)
+{
+	if (first != NULL && *first == (Datum) 0 && SPI_processed > 0)
+		*first = datumCopy(spi_get_datum(0, 1), false, -1);
+}
+
+/* Records the keys of many rows, a piece after the other. */
+static int64
+record_many(const Mapping *m, TransitionKeys which, const char *reason, const DirtyKeyError *error, Datum *first)
+{
+	SPIPlanPtr	plan = prepare(projection_transition_keys(m, which));
+	Portal		portal = NULL;
+	int64		total = 0;
+	Identity	identity;
+
+	for (;;)
+	{
+		identity_become_owner(&identity, m->owner, m->time_zone);
+		if (portal == NULL)
+			portal = SPI_cursor_open(NULL, plan, NULL, NULL, false);
+		SPI_cursor_fetch(portal, true, KEY_CHUNK);
+		identity_restore(&identity);
+		if (SPI_processed == 0)
+			break;
+		note_first(first);
+		total += SPI_processed;
+		add_keys(m, reason, error);
+	}
+	SPI_cursor_close(portal);
+	SPI_freeplan(plan);
+	return total;
 }
 
 /*
@@ -99,45 +164,27 @@ build(CaptureSet *set, CapturePlans *p, List *(*make) (const Mapping *m), const 
  * how many, and the first of them in *first, or 0, unless first is NULL.
  */
 static int64
-record_keys(Capture *c, const Mapping *m, TransitionKeys which, const char *reason,
+record_keys(Capture *c, CaptureMapping *cm, TransitionKeys which, const char *reason,
 			const DirtyKeyError *error, Datum *first)
 {
-	SPIPlanPtr	plan = prepare(projection_transition_keys(m, which));
-	Portal		portal = NULL;
-	int64		total = 0;
+	const Mapping *m = cm->mapping;
+	CapturePlans *p = &cm->keys[which];
+	int64		n;
 	Identity	identity;
 
 	if (first != NULL)
 		*first = (Datum) 0;
-
-	for (;;)
-	{
-		Datum	   *keys;
-		uint64		n;
-
-		identity_become_owner(&identity, m->owner, m->time_zone);
-		if (portal == NULL)
-			portal = SPI_cursor_open(NULL, plan, NULL, NULL, false);
-		SPI_cursor_fetch(portal, true, KEY_CHUNK);
-		identity_restore(&identity);
-
-		n = SPI_processed;
-		if (n == 0)
-			break;
-		keys = palloc(sizeof(Datum) * n);
-		for (uint64 i = 0; i < n; i++)
-			keys[i] = spi_get_datum(i, 1);
-		if (total == 0 && first != NULL)
-			*first = datumCopy(keys[0], false, -1);
-		total += n;
-		dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT),
-					  reason, error);
-		pfree(keys);
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(portal);
-	SPI_freeplan(plan);
-	return total;
+	if (c->rows > CACHED_PLAN_ROWS)
+		return record_many(m, which, reason, error, first);
+	identity_become_owner(&identity, m->owner, m->time_zone);
+	if (!p->built)
+		keep_statements(c->set, p, list_make1(projection_transition_keys(m, which)));
+	run_plan(kept_plan(p, 0));
+	identity_restore(&identity);
+	note_first(first);
+	n = SPI_processed;
+	add_keys(m, reason, error);
+	return n;
 }
 
 /* All keys that the statement touched. */
@@ -152,9 +199,9 @@ touched_keys(const Capture *c)
  * Returns how many, and one of them, or 0.
  */
 int64
-capture_record_keys(Capture *c, const Mapping *m, const DirtyKeyError *error, Datum *first)
+capture_record_keys(Capture *c, CaptureMapping *cm, const DirtyKeyError *error, Datum *first)
 {
-	return record_keys(c, m, touched_keys(c), "error", error, first);
+	return record_keys(c, cm, touched_keys(c), "error", error, first);
 }
 
 /*
@@ -163,10 +210,10 @@ capture_record_keys(Capture *c, const Mapping *m, const DirtyKeyError *error, Da
  * after the barrier can tell.
  */
 static void
-record_removals(Capture *c, const Mapping *m)
+record_removals(Capture *c, CaptureMapping *cm)
 {
-	if (!m->complete && !m->reverse)
-		record_keys(c, m, c->event == 'd' ? KEYS_OLD : KEYS_GONE, "delete", NULL, NULL);
+	if (!cm->mapping->complete && !cm->mapping->reverse)
+		record_keys(c, cm, c->event == 'd' ? KEYS_OLD : KEYS_GONE, "delete", NULL, NULL);
 }
 
 /* First half of a mapping's work: what is no longer there. */
@@ -178,7 +225,7 @@ remove_by_sql(Capture *c, CaptureMapping *cm)
 
 	identity_become_owner(&identity, m->owner, m->time_zone);
 	build(c->set, &cm->removal, projection_delete_old, m);
-	run_statements(c->set, &cm->removal, c->rows);
+	run_statements(&cm->removal, c->rows);
 	identity_restore(&identity);
 }
 
@@ -210,7 +257,7 @@ upsert_by_sql(Capture *c, CaptureMapping *cm)
 
 	identity_become_owner(&identity, m->owner, m->time_zone);
 	build(c->set, &cm->upsert, projection_upsert_new, m);
-	run_statements(c->set, &cm->upsert, c->rows);
+	run_statements(&cm->upsert, c->rows);
 	identity_restore(&identity);
 }
 
@@ -283,7 +330,7 @@ apply_removals(Capture *c, CaptureMapping *cm)
 
 	if (c->event == 'i' || (direct && c->event == 'u'))
 		return;
-	record_removals(c, cm->mapping);
+	record_removals(c, cm);
 	if (!direct || !apply_directly(c, cm))
 		remove_by_sql(c, cm);
 }
@@ -300,7 +347,7 @@ apply_upserts(Capture *c, CaptureMapping *cm)
 			return;
 		if (c->event == 'u')
 		{
-			record_removals(c, cm->mapping);
+			record_removals(c, cm);
 			remove_by_sql(c, cm);
 		}
 	}
@@ -322,7 +369,7 @@ capture_apply(Capture *c, List *mappings)
 		CaptureMapping *cm = list_nth(mappings, i);
 
 		if (cm->queue)
-			record_keys(c, cm->mapping, touched_keys(c), "queue", NULL, NULL);
+			record_keys(c, cm, touched_keys(c), "queue", NULL, NULL);
 		else
 			apply_removals(c, cm);
 	}

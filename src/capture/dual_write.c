@@ -59,7 +59,7 @@ work_apply(void *arg)
 typedef struct RecordWork
 {
 	Capture    *capture;
-	Mapping    *mapping;
+	CaptureMapping *mapping;
 	DirtyKeyError why;
 } RecordWork;
 
@@ -73,7 +73,7 @@ work_record(void *arg)
 
 	open_spi(w->capture);
 	n = capture_record_keys(w->capture, w->mapping, &w->why, &key);
-	account_note(w->mapping, n, key, &w->why);
+	account_note(w->mapping->mapping, n, key, &w->why);
 	SPI_finish();
 }
 
@@ -161,7 +161,7 @@ try_apply(Capture *c, List *mappings)
 static void
 defer(Capture *c, CaptureMapping *cm, ErrorData *cause)
 {
-	RecordWork	work = {c, cm->mapping, {error_sqlstate(cause), cause->message}};
+	RecordWork	work = {c, cm, {error_sqlstate(cause), cause->message}};
 
 	/* the side that was replaced is no truth to derive anything from later */
 	if (c->stale || strcmp(cm->mapping->on_error, "abort") == 0)

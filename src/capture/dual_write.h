@@ -33,7 +33,7 @@ extern bool source_write_came_between(const Capture *c);
 
 /* apply.c: the statement's rows, to the targets or to the dirty queue */
 extern void capture_apply(Capture *c, List *mappings);
-extern int64 capture_record_keys(Capture *c, const Mapping *m, const DirtyKeyError *error, Datum *first);
+extern int64 capture_record_keys(Capture *c, CaptureMapping *cm, const DirtyKeyError *error, Datum *first);
 
 /* dual_write.c: the same, whatever fails */
 extern void dual_write_rows(Capture *c);

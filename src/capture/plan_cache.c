@@ -100,6 +100,8 @@ free_set(CaptureSet *set)
 	{
 		CaptureMapping *c = lfirst(lc);
 
+		for (int i = 0; i < NUM_TRANSITION_KEYS; i++)
+			free_plans(&c->keys[i]);
 		free_plans(&c->removal);
 		free_plans(&c->upsert);
 	}

@@ -10,6 +10,7 @@
 
 #include "capture/direct.h"
 #include "catalog/mapping.h"
+#include "projection/projection.h"
 
 /* A list of statements and their plans, made when first needed. */
 typedef struct CapturePlans
@@ -27,6 +28,7 @@ typedef struct CaptureMapping
 	bool		calls_user_code;	/* whose change makes it stale */
 	DirectPlan *direct;			/* NULL: by SQL */
 	struct InPlacePlan *in_place;
+	CapturePlans keys[NUM_TRANSITION_KEYS];
 	CapturePlans removal;
 	CapturePlans upsert;
 } CaptureMapping;

@@ -24,6 +24,8 @@ typedef enum TransitionKeys
 	KEYS_GONE					/* of old rows and not of new rows */
 } TransitionKeys;
 
+#define NUM_TRANSITION_KEYS (KEYS_GONE + 1)
+
 /* How to look for target rows. */
 typedef enum TargetLock
 {

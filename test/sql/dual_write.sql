@@ -139,7 +139,7 @@ ALTER TABLE dw_source ADD extra int DEFAULT 3;
 UPDATE dw_source SET name = 'after ADD COLUMN' WHERE id = 60;
 SELECT dw_check();
 
--- values of another unique index exchanged between rows: deferred, then settled
+-- values of another unique index exchanged between rows
 UPDATE dw_source SET name = 'u' || id;
 CREATE UNIQUE INDEX ON dw_target (name);
 SELECT dw_check();
