@@ -216,17 +216,37 @@ record_removals(Capture *c, CaptureMapping *cm)
 		record_keys(c, cm, c->event == 'd' ? KEYS_OLD : KEYS_GONE, "delete", NULL, NULL);
 }
 
+/*
+ * Are the new rows of an insert or update the source rows, one a row?  To look
+ * at the source again would be slower, and a SERIALIZABLE transaction would
+ * conflict with those who write rows beside.
+ */
+static bool
+rows_at_hand(const Capture *c)
+{
+	return c->current && (c->event == 'i' || (c->event == 'u' && c->paired));
+}
+
+/* Runs the statements of one kind as the mapping's owner. */
+static void
+run_as_owner(Capture *c, CaptureMapping *cm, CapturePlans *p, List *(*make) (const Mapping *m))
+{
+	Identity	identity;
+
+	identity_become_owner(&identity, cm->mapping->owner, cm->mapping->time_zone);
+	build(c->set, p, make, cm->mapping);
+	run_statements(p, c->rows);
+	identity_restore(&identity);
+}
+
 /* First half of a mapping's work: what is no longer there. */
 static void
 remove_by_sql(Capture *c, CaptureMapping *cm)
 {
-	Mapping    *m = cm->mapping;
-	Identity	identity;
-
-	identity_become_owner(&identity, m->owner, m->time_zone);
-	build(c->set, &cm->removal, projection_delete_old, m);
-	run_statements(&cm->removal, c->rows);
-	identity_restore(&identity);
+	if (rows_at_hand(c))
+		run_as_owner(c, cm, &cm->removal_at_hand, projection_delete_gone);
+	else
+		run_as_owner(c, cm, &cm->removal, projection_delete_old);
 }
 
 /* Takes target rows away that are to be made right, and puts them back so. */
@@ -252,13 +272,18 @@ replace_by_sql(CaptureMapping *cm)
 static void
 upsert_by_sql(Capture *c, CaptureMapping *cm)
 {
-	Mapping    *m = cm->mapping;
-	Identity	identity;
+	if (rows_at_hand(c))
+		run_as_owner(c, cm, &cm->upsert_at_hand, projection_upsert_images);
+	else
+		run_as_owner(c, cm, &cm->upsert, projection_upsert_new);
+}
 
-	identity_become_owner(&identity, m->owner, m->time_zone);
-	build(c->set, &cm->upsert, projection_upsert_new, m);
-	run_statements(&cm->upsert, c->rows);
-	identity_restore(&identity);
+/* What another source row has, whose key one has had that is gone. */
+static void
+rederive_by_sql(Capture *c, CaptureMapping *cm)
+{
+	if (cm->rederives)
+		run_as_owner(c, cm, &cm->rederive, projection_upsert_old);
 }
 
 /* Finds out whether a mapping's target can be written directly. */
@@ -289,15 +314,7 @@ is_direct(Capture *c, CaptureMapping *cm)
 	d = plan_directly(c, cm);
 	if (d == NULL)
 		return false;
-	switch (c->event)
-	{
-		case 'i':
-			return true;
-		case 'u':
-			return c->paired;
-		default:
-			return c->alone && d->removes;
-	}
+	return rows_at_hand(c) || (c->event == 'd' && c->alone && d->removes && !cm->rederives);
 }
 
 /* Applies the statement to the mapping's target directly; false: not all of it. */
@@ -340,7 +357,10 @@ static void
 apply_upserts(Capture *c, CaptureMapping *cm)
 {
 	if (c->event == 'd')
+	{
+		rederive_by_sql(c, cm);
 		return;
+	}
 	if (is_direct(c, cm))
 	{
 		if (apply_directly(c, cm))
@@ -354,6 +374,8 @@ apply_upserts(Capture *c, CaptureMapping *cm)
 	if (c->replaces && projection_may_replace(cm->mapping))
 		replace_by_sql(cm);
 	upsert_by_sql(c, cm);
+	if (c->event == 'u')
+		rederive_by_sql(c, cm);
 }
 
 /*

@@ -104,6 +104,9 @@ free_set(CaptureSet *set)
 			free_plans(&c->keys[i]);
 		free_plans(&c->removal);
 		free_plans(&c->upsert);
+		free_plans(&c->removal_at_hand);
+		free_plans(&c->upsert_at_hand);
+		free_plans(&c->rederive);
 	}
 	MemoryContextDelete(set->context);
 }
@@ -150,6 +153,7 @@ build_set(const CaptureKey *key)
 		c = palloc0(sizeof(CaptureMapping));
 		c->mapping = m;
 		c->queue = projection_is_queued(m);
+		c->rederives = !projection_source_is_unique(m, true);
 		set->mappings = lappend(set->mappings, c);
 		set->relations = list_append_unique_oid(set->relations, m->source);
 		set->relations = list_append_unique_oid(set->relations, m->target);

@@ -24,13 +24,17 @@ typedef struct CaptureMapping
 {
 	Mapping    *mapping;
 	bool		queue;			/* only dirty keys are recorded */
+	bool		rederives;		/* another source row may have the key of one that is gone */
 	bool		planned;		/* what follows is known */
 	bool		calls_user_code;	/* whose change makes it stale */
 	DirectPlan *direct;			/* NULL: by SQL */
 	struct InPlacePlan *in_place;
 	CapturePlans keys[NUM_TRANSITION_KEYS];
-	CapturePlans removal;
+	CapturePlans removal;		/* by the source rows as they are now ... */
 	CapturePlans upsert;
+	CapturePlans removal_at_hand;	/* ... or by those of the statement */
+	CapturePlans upsert_at_hand;
+	CapturePlans rederive;
 } CaptureMapping;
 
 typedef struct CaptureSet

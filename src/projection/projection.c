@@ -328,12 +328,12 @@ projection_range_keys(const Mapping *m, Oid leaf)
 					ref_and_condition(m->filter));
 }
 
-/* The source rows, as they are now, that the new rows of a statement have the keys of. */
+/* The source rows, as they are now, that have keys of the rows of a transition table. */
 static char *
-source_of_new(const Mapping *m)
+source_of_transition(const Mapping *m, const char *table)
 {
 	return psprintf("%s WHERE EXISTS (SELECT FROM %s WHERE %s)%s", ref_source_rows(m),
-					ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS),
+					ref_transition_key_set(m, table, KEYS_ALIAS),
 					ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL),
 					ref_and_condition(m->filter));
 }
@@ -353,14 +353,44 @@ source_of_new(const Mapping *m)
 List *
 projection_upsert_new(const Mapping *m)
 {
-	return upsert_rows(m, source_of_new(m));
+	return upsert_rows(m, source_of_transition(m, NEW_TABLE));
 }
 
-/* Dual write: the same by way of removing them, where that may be done. */
+/* Dual write: the same, where the new rows are the source rows. */
+List *
+projection_upsert_images(const Mapping *m)
+{
+	return upsert_rows(m, psprintf("%s%s", ref_transition_rows(m, NEW_TABLE), ref_where_condition(m->filter)));
+}
+
+/*
+ * Dual write: makes the target rows of the old rows' keys right that have a
+ * source row still.  While a deferrable constraint allows it, another one may
+ * have had the key.
+ */
+List *
+projection_upsert_old(const Mapping *m)
+{
+	return upsert_rows(m, source_of_transition(m, OLD_TABLE));
+}
+
+/* Dual write: upserts by way of removing the target rows, where that may be done. */
 List *
 projection_replace_new(const Mapping *m)
 {
-	return list_make1(replace_rows(m, ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS), source_of_new(m)));
+	return list_make1(replace_rows(m, ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS), source_of_transition(m, NEW_TABLE)));
+}
+
+/* Removes the target rows of a set of keys that no source row has now. */
+static List *
+delete_unprojected(const Mapping *m, const char *keys)
+{
+	return one_or_none(remove_rows(m, keys,
+								   psprintf("%s AND NOT EXISTS (SELECT FROM %s WHERE %s%s)",
+											ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS),
+											ref_source_rows(m),
+											ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL),
+											ref_and_condition(m->filter))));
 }
 
 /*
@@ -371,12 +401,23 @@ projection_replace_new(const Mapping *m)
 List *
 projection_delete_old(const Mapping *m)
 {
-	return one_or_none(remove_rows(m, ref_transition_key_set(m, OLD_TABLE, KEYS_ALIAS),
-								   psprintf("%s AND NOT EXISTS (SELECT FROM %s WHERE %s%s)",
-											ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS),
-											ref_source_rows(m),
-											ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL),
-											ref_and_condition(m->filter))));
+	return delete_unprojected(m, ref_transition_key_set(m, OLD_TABLE, KEYS_ALIAS));
+}
+
+/*
+ * Dual write: the same, where the rows of an update are the source rows.  It
+ * looks only for keys that have gone: a SERIALIZABLE transaction shall read no
+ * more than it needs to.
+ */
+List *
+projection_delete_gone(const Mapping *m)
+{
+	char	   *gone = psprintf("(SELECT * FROM %s WHERE NOT EXISTS (SELECT FROM %s WHERE %s)) AS " KEYS_ALIAS,
+								ref_transition_key_set(m, OLD_TABLE, "migrate_o"),
+								ref_transition_key_set(m, NEW_TABLE, "migrate_n"),
+								ref_keys_equal(m, KEY_OF_SET, "migrate_n", KEY_OF_SET, "migrate_o"));
+
+	return delete_unprojected(m, gone);
 }
 
 /* Dual write: the keys a statement touched, one jsonb a row. */

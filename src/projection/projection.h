@@ -44,7 +44,10 @@ extern char *projection_row_key(const Mapping *m);
 /* Dual write: over the transition tables; lists of statements in order. */
 extern List *projection_upsert_new(const Mapping *m);
 extern List *projection_replace_new(const Mapping *m);
+extern List *projection_upsert_images(const Mapping *m);
+extern List *projection_upsert_old(const Mapping *m);
 extern List *projection_delete_old(const Mapping *m);
+extern List *projection_delete_gone(const Mapping *m);
 extern char *projection_transition_keys(const Mapping *m, TransitionKeys which);
 
 /* Sync: parameter $1 is a jsonb[] of keys. */
