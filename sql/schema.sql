@@ -113,9 +113,11 @@ CREATE TABLE migrate_ext.job_range (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE migrate_ext.job_range IS 'a range of heap blocks of a leaf relation; next_block moves on in the transaction that copied the rows before it';
 
+-- Applications write this table and write_error: a foreign key would look for the mapping with the snapshot of a
+-- REPEATABLE READ transaction, which may be older than the mapping.
 CREATE TABLE migrate_ext.dirty_key (
 	dirty_key_id	bigint GENERATED ALWAYS AS IDENTITY,
-	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
+	mapping_id		bigint NOT NULL,
 	key				jsonb,
 	reason			text NOT NULL CHECK (reason IN ('delete', 'error', 'queue', 'truncate', 'reconcile', 'repair')),
 	sqlstate		text,
@@ -131,7 +133,7 @@ COMMENT ON COLUMN migrate_ext.dirty_key.retry_at IS 'settling it has failed: the
 
 CREATE TABLE migrate_ext.write_error (
 	write_error_id	bigint GENERATED ALWAYS AS IDENTITY,
-	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
+	mapping_id		bigint NOT NULL,
 	at				timestamptz NOT NULL DEFAULT clock_timestamp(),
 	sqlstate		text NOT NULL,
 	message			text NOT NULL,

@@ -164,7 +164,8 @@ mapping_delete(int64 id)
 	SpiScope	scope;
 
 	spi_open_catalog(&scope);
-	spi_run("DELETE FROM migrate_ext.mapping WHERE mapping_id = $1", SPI_ARGS(spi_int8(id)));
+	spi_run(MAPPING_FORGET("mapping_id = $1 OR reverse_of = $1")
+			"DELETE FROM migrate_ext.mapping WHERE mapping_id = $1", SPI_ARGS(spi_int8(id)));
 	spi_close(&scope);
 }
 

@@ -37,6 +37,15 @@ typedef struct Mapping
 #define MAPPING_REVERSE		true
 
 /*
+ * Beginning of a statement that deletes mappings: what applications have written
+ * about them goes with them.  No foreign key does that, see sql/schema.sql.
+ */
+#define MAPPING_FORGET(condition) \
+	"WITH gone AS (SELECT mapping_id FROM migrate_ext.mapping WHERE " condition "), " \
+	"keys AS (DELETE FROM migrate_ext.dirty_key WHERE mapping_id IN (TABLE gone)), " \
+	"errors AS (DELETE FROM migrate_ext.write_error WHERE mapping_id IN (TABLE gone)) "
+
+/*
  * Has every source row been copied?  Then the target row of each key is right,
  * or the key is dirty.  The way back begins with two sides that are equal.
  */

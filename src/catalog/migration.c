@@ -10,6 +10,7 @@
 #include "base/identity.h"
 #include "base/setting.h"
 #include "base/spi.h"
+#include "catalog/mapping.h"
 #include "catalog/migration.h"
 
 #define MIGRATION_SELECT \
@@ -194,7 +195,7 @@ change(const char *sql, const SpiArg *args, int nargs)
 void
 migration_delete(int64 id)
 {
-	change("DELETE FROM migrate_ext.migration WHERE migration_id = $1",
+	change(MAPPING_FORGET("migration_id = $1") "DELETE FROM migrate_ext.migration WHERE migration_id = $1",
 		   SPI_ARGS(spi_int8(id)));
 }
 
