@@ -62,7 +62,11 @@ work_lock(void *arg)
 	AtEOXact_GUC(true, level);
 }
 
-/* "pid 42 (app), ..." of those who hold locks on the relations */
+/*
+ * "pid 42 (app), prepared transaction 'x' (app), ..." of those who hold locks on
+ * the relations.  A prepared transaction has no session; its locks have a
+ * virtual transaction in common with the one on its transaction id.
+ */
 static char *
 list_holders(List *relids)
 {
@@ -75,9 +79,12 @@ list_holders(List *relids)
 	foreach(lc, relids)
 		oids[n++] = ObjectIdGetDatum(lfirst_oid(lc));
 	spi_open_catalog(&scope);
-	spi_run("SELECT string_agg(DISTINCT format('pid %s (%s)', l.pid, coalesce(nullif(a.application_name, ''), a.usename, a.backend_type)), ', ') "
+	spi_run("SELECT string_agg(DISTINCT CASE WHEN l.pid IS NULL THEN format('prepared transaction %L (%s)', p.gid, p.owner) "
+			"ELSE format('pid %s (%s)', l.pid, coalesce(nullif(a.application_name, ''), a.usename, a.backend_type)) END, ', ') "
 			"FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) "
-			"WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid() "
+			"LEFT JOIN (pg_locks x JOIN pg_prepared_xacts p ON x.locktype = 'transactionid' AND x.pid IS NULL "
+			"AND p.transaction = x.transactionid) ON l.pid IS NULL AND x.virtualtransaction = l.virtualtransaction "
+			"WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid() "
 			"AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
 			"AND l.relation = ANY ($1)",
 			SPI_ARGS(spi_datum(OIDARRAYOID,
