@@ -17,6 +17,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\([^']*\)'.*/\1/p" migrate
 
 OBJS = \
 	src/migrate_ext.o \
+	src/base/deferred.o \
 	src/base/identity.o \
 	src/base/plain_table.o \
 	src/base/quote.o \
@@ -99,7 +100,7 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill lifecycle parallel_run in_place ddl write_error exchange plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \

@@ -12,8 +12,8 @@
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/datum.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
@@ -314,7 +314,7 @@ is_direct(Capture *c, CaptureMapping *cm)
 	d = plan_directly(c, cm);
 	if (d == NULL)
 		return false;
-	return rows_at_hand(c) || (c->event == 'd' && c->alone && d->removes && !cm->rederives);
+	return rows_at_hand(c) || (c->event == 'd' && d->removes);
 }
 
 /* Applies the statement to the mapping's target directly; false: not all of it. */

@@ -19,6 +19,9 @@
 #include "capture/apply_frame.h"
 #include "capture/dual_write.h"
 
+/* Rows that are taken away and put back at once, at most: they are held in memory. */
+#define MAX_EXCHANGED_ROWS 10000
+
 /* Fresh snapshots tried when a concurrent batch or sync got in between. */
 #define SNAPSHOT_RETRIES 3
 
@@ -30,6 +33,21 @@ open_spi(Capture *c)
 		elog(ERROR, "could not connect to SPI");
 	if (SPI_register_trigger_data(c->trigger) != SPI_OK_TD_REGISTER)
 		elog(ERROR, "could not register transition tables");
+}
+
+/* Finds out now what would fail the application at its commit. */
+static void
+check_deferred(const Capture *c, List *mappings)
+{
+	ListCell   *lc;
+
+	foreach(lc, mappings)
+	{
+		const CaptureMapping *cm = lfirst(lc);
+
+		if (!c->stale && !cm->queue && strcmp(cm->mapping->on_error, "abort") != 0)
+			deferred_check(&cm->deferred);
+	}
 }
 
 /* Work for subxact_try: apply the statement to some mappings. */
@@ -52,6 +70,7 @@ work_apply(void *arg)
 		c->current = false;
 		capture_apply(c, w->mappings);
 	}
+	check_deferred(c, w->mappings);
 	SPI_finish();
 }
 
@@ -67,7 +86,6 @@ static void
 work_record(void *arg)
 {
 	RecordWork *w = arg;
-
 	Datum		key;
 	int64		n;
 
@@ -110,13 +128,14 @@ limit_lock_wait(const Capture *c, List *mappings)
 }
 
 /*
- * Did rows clash that one after the other cannot be made right, but all at
- * once perhaps can?
+ * Did rows of one mapping clash that one after the other cannot be made right,
+ * but all at once perhaps can?
  */
 static bool
-is_exchange(const Capture *c, const ErrorData *error)
+is_exchange(const Capture *c, List *mappings, const ErrorData *error)
 {
-	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && c->event == 'u' && c->rows > 1;
+	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && list_length(mappings) == 1 &&
+		c->event == 'u' && c->rows > 1 && c->rows <= MAX_EXCHANGED_ROWS;
 }
 
 /*
@@ -144,7 +163,7 @@ try_apply(Capture *c, List *mappings)
 
 		/* what failed directly is given to SQL, which knows more ways */
 		c->current = false;
-		if (!c->replaces && is_exchange(c, error))
+		if (!c->replaces && is_exchange(c, mappings, error))
 			c->replaces = again = true;
 		if (!again && !is_snapshot_race(error))
 			break;

@@ -20,7 +20,6 @@ typedef struct Capture
 	char		event;			/* i, u, d, t */
 	int64		rows;			/* in the larger transition table */
 	bool		paired;			/* an update's tables have old and new rows in step */
-	bool		alone;			/* no other part of the command wrote the source before */
 	bool		current;		/* the rows in the tables are the source rows */
 	bool		replaces;		/* values of a unique index are exchanged between rows */
 	bool		stale;			/* written to the side that was replaced */

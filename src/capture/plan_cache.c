@@ -154,6 +154,7 @@ build_set(const CaptureKey *key)
 		c->mapping = m;
 		c->queue = projection_is_queued(m);
 		c->rederives = !projection_source_is_unique(m, true);
+		deferred_find(m->target, &c->deferred);
 		set->mappings = lappend(set->mappings, c);
 		set->relations = list_append_unique_oid(set->relations, m->source);
 		set->relations = list_append_unique_oid(set->relations, m->target);

@@ -8,6 +8,7 @@
 #include "postgres.h"
 #include "executor/spi.h"
 
+#include "base/deferred.h"
 #include "capture/direct.h"
 #include "catalog/mapping.h"
 #include "projection/projection.h"
@@ -28,6 +29,7 @@ typedef struct CaptureMapping
 	bool		planned;		/* what follows is known */
 	bool		calls_user_code;	/* whose change makes it stale */
 	DirectPlan *direct;			/* NULL: by SQL */
+	DeferredConstraints deferred;	/* of the target */
 	struct InPlacePlan *in_place;
 	CapturePlans keys[NUM_TRANSITION_KEYS];
 	CapturePlans removal;		/* by the source rows as they are now ... */

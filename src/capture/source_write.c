@@ -70,10 +70,9 @@ note_source_write(Oid source, CommandId cid)
  * A nested statement (in a trigger of the application, in a function that the
  * statement calls) may have changed them again.  It ran under a later command
  * number than this one, and its own capture was before this one.  Parts of one
- * command have the same number: they touch no row twice, but one may take a key
- * that another has given up.  What a foreign key cascades runs under a number
- * of its own and is captured under this one's: then nothing at all may have
- * run in between.
+ * command have the same number, and touch no row twice.  What a foreign key
+ * cascades runs under a number of its own and is captured under this one's:
+ * then nothing at all may have run in between.
  */
 void
 source_write_look(Capture *c)
@@ -81,7 +80,6 @@ source_write_look(Capture *c)
 	CommandId	cid = GetActiveSnapshot()->curcid;
 	ListCell   *lc;
 
-	c->alone = true;
 	c->current = c->set->users == 1 &&
 		(!c->set->cascades || GetCurrentCommandId(false) == cid);
 	foreach(lc, c->set->mappings)
@@ -91,8 +89,6 @@ source_write_look(Capture *c)
 
 		if (last != NULL && last->cid > cid)
 			c->current = false;
-		if (last != NULL && last->cid == cid)
-			c->alone = false;
 	}
 	foreach(lc, c->set->mappings)
 		note_source_write(((CaptureMapping *) lfirst(lc))->mapping->source, cid);

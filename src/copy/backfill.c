@@ -28,6 +28,7 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
+#include "base/deferred.h"
 #include "base/quote.h"
 #include "base/setting.h"
 #include "base/spi.h"
@@ -238,6 +239,7 @@ work_copy(void *arg)
 	Batch	   *b = arg;
 	ListCell   *lc;
 	SpiScope	scope;
+	DeferredConstraints deferred;
 
 	b->rows = 0;
 	foreach(lc, b->mappings)
@@ -248,6 +250,8 @@ work_copy(void *arg)
 		b->rows += mapping_is_in_place(m) ? set_in_place(b, m) :
 			run_over_batch(b, projection_copy(m, b->range.relation));
 		spi_close(&scope);
+		deferred_find(m->target, &deferred);
+		deferred_check(&deferred);
 	}
 }
 

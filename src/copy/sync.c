@@ -41,6 +41,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
+#include "base/deferred.h"
 #include "base/setting.h"
 #include "base/spi.h"
 #include "base/subxact.h"
@@ -74,6 +75,7 @@ typedef struct Settlement
 	const DirtyEntry *entries;
 	int			n;
 	bool		may_wait;		/* for target rows: no source row is locked yet */
+	const DeferredConstraints *deferred;	/* of the target */
 	Way			way;
 	bool	   *busy;			/* result: entries to be left for later */
 } Settlement;
@@ -224,6 +226,7 @@ work_settle(void *arg)
 		spi_open_owner(&scope, s->m->owner, s->m->time_zone);
 		prefer_index(s->m);		/* until the scope ends */
 		settle(s);
+		deferred_check(s->deferred);
 		spi_close(&scope);
 	}
 	PG_FINALLY();
@@ -289,9 +292,10 @@ try_park(Settlement *s, SyncResult *result)
  * queue with their error.
  */
 static void
-settle_entries(const Mapping *m, const DirtyEntry *entries, int n, SyncResult *result)
+settle_entries(const Mapping *m, const DeferredConstraints *deferred, const DirtyEntry *entries, int n,
+			   SyncResult *result)
 {
-	Settlement	s = {m, entries, n, result->settled == 0, WAY_UPSERT, palloc0(sizeof(bool) * n)};
+	Settlement	s = {m, entries, n, result->settled == 0, deferred, WAY_UPSERT, palloc0(sizeof(bool) * n)};
 	ErrorData  *error = try_settle(&s, WAY_UPSERT);
 	bool		clash = error != NULL && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && projection_may_replace(m);
 
@@ -303,8 +307,8 @@ settle_entries(const Mapping *m, const DirtyEntry *entries, int n, SyncResult *r
 		result->busy += n;
 	else if (n > 1)
 	{
-		settle_entries(m, entries, n / 2, result);
-		settle_entries(m, entries + n / 2, n - n / 2, result);
+		settle_entries(m, deferred, entries, n / 2, result);
+		settle_entries(m, deferred, entries + n / 2, n - n / 2, result);
 	}
 	else if (!clash || !try_park(&s, result))
 	{
@@ -460,12 +464,15 @@ static void
 settle_batch(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
 {
 	DirtyEntry *entries = palloc(sizeof(DirtyEntry) * batch->n);
+	DeferredConstraints deferred;
 	int			n;
 
 	settle_every(m, batch, result);
 	n = distinct_entries(batch, entries);
-	if (n > 0)
-		settle_entries(m, entries, n, result);
+	if (n == 0)
+		return;
+	deferred_find(m->target, &deferred);
+	settle_entries(m, &deferred, entries, n, result);
 }
 
 /*

@@ -6,3 +6,8 @@ SELECT migrate_map('stress', 'stress_old', 'stress_new',
 	filter => 'grp <> 3',
 	reverse => '{"code": "lower(ucode)", "amount": "cents::numeric / 100", "at": "seen AT TIME ZONE ''UTC''",
 		"note": "substr(label, 3)"}');
+SELECT migrate_map('stress', 'stress_old_parent', 'stress_new_parent');
+SELECT migrate_map('stress', 'stress_old_child', 'stress_new_child', capture => :'capture');
+SELECT migrate_map('stress', 'stress_ip', 'stress_ip', '{"qty_text": "qty::text"}', reverse => '{"qty": "qty_text::int"}');
+-- many fail that exchange unique values between transactions: in some rounds they are switched off
+SELECT migrate_set('stress', 'max_write_error_rate', :'max_rate');

@@ -1,0 +1,21 @@
+/*
+ * deferred.h
+ *		Constraints of a written table that would be checked at commit.
+ */
+#ifndef MIGRATE_DEFERRED_H
+#define MIGRATE_DEFERRED_H
+
+#include "postgres.h"
+#include "nodes/pg_list.h"
+
+/* Deferrable constraints, by what they are declared to be at first. */
+typedef struct DeferredConstraints
+{
+	List	   *at_commit;		/* INITIALLY DEFERRED; of RangeVar * */
+	List	   *if_asked;		/* INITIALLY IMMEDIATE */
+} DeferredConstraints;
+
+extern void deferred_find(Oid relid, DeferredConstraints *found);
+extern void deferred_check(const DeferredConstraints *found);
+
+#endif							/* MIGRATE_DEFERRED_H */
