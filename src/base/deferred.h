@@ -15,6 +15,12 @@ typedef struct DeferredConstraints
 	List	   *if_asked;		/* INITIALLY IMMEDIATE */
 } DeferredConstraints;
 
+static inline bool
+deferred_any(const DeferredConstraints *found)
+{
+	return found->at_commit != NIL || found->if_asked != NIL;
+}
+
 extern void deferred_find(Oid relid, DeferredConstraints *found);
 extern void deferred_check(const DeferredConstraints *found);
 

@@ -10,9 +10,11 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -227,6 +229,15 @@ rows_at_hand(const Capture *c)
 	return c->current && (c->event == 'i' || (c->event == 'u' && c->paired));
 }
 
+/* Limits waits for locks until the current nest level of settings ends. */
+void
+capture_limit_locks(const Capture *c)
+{
+	if (c->lock_limit > 0)
+		(void) set_config_option("lock_timeout", psprintf("%d", c->lock_limit), PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
 /* Runs the statements of one kind as the mapping's owner. */
 static void
 run_as_owner(Capture *c, CaptureMapping *cm, CapturePlans *p, List *(*make) (const Mapping *m))
@@ -234,6 +245,7 @@ run_as_owner(Capture *c, CaptureMapping *cm, CapturePlans *p, List *(*make) (con
 	Identity	identity;
 
 	identity_become_owner(&identity, cm->mapping->owner, cm->mapping->time_zone);
+	capture_limit_locks(c);
 	build(c->set, p, make, cm->mapping);
 	run_statements(p, c->rows);
 	identity_restore(&identity);
@@ -251,13 +263,14 @@ remove_by_sql(Capture *c, CaptureMapping *cm)
 
 /* Takes target rows away that are to be made right, and puts them back so. */
 static void
-replace_by_sql(CaptureMapping *cm)
+replace_by_sql(Capture *c, CaptureMapping *cm)
 {
 	Mapping    *m = cm->mapping;
 	Identity	identity;
 	ListCell   *lc;
 
 	identity_become_owner(&identity, m->owner, m->time_zone);
+	capture_limit_locks(c);
 	foreach(lc, projection_replace_new(m))
 	{
 		SPIPlanPtr	plan = prepare(lfirst(lc));
@@ -295,6 +308,7 @@ plan_directly(Capture *c, CaptureMapping *cm)
 		Identity	identity;
 
 		identity_become_owner(&identity, cm->mapping->owner, cm->mapping->time_zone);
+		capture_limit_locks(c);
 		cm->direct = direct_plan(cm->mapping, c->set->relid, c->set->context);
 		cm->planned = true;
 		cm->calls_user_code = cm->direct != NULL && cm->direct->program->calls_user_code;
@@ -317,6 +331,34 @@ is_direct(Capture *c, CaptureMapping *cm)
 	return rows_at_hand(c) || (c->event == 'd' && d->removes);
 }
 
+/*
+ * Applies the statement directly, under the caller's settings but for the limit
+ * of waits.  That is set past the machinery of settings, which costs as much as
+ * a row: nobody else's code runs meanwhile that could see it, or set it.
+ */
+static bool
+apply_plainly(Capture *c, CaptureMapping *cm)
+{
+	int			save = LockTimeout;
+	bool		applied = false;
+	Identity	identity;
+
+	identity_become_role(&identity, cm->mapping->owner);
+	PG_TRY();
+	{
+		if (c->lock_limit > 0)
+			LockTimeout = c->lock_limit;
+		applied = direct_apply(cm->direct, cm->mapping, &c->images, &c->set->stale);
+	}
+	PG_FINALLY();
+	{
+		LockTimeout = save;
+	}
+	PG_END_TRY();
+	identity_restore(&identity);
+	return applied;
+}
+
 /* Applies the statement to the mapping's target directly; false: not all of it. */
 static bool
 apply_directly(Capture *c, CaptureMapping *cm)
@@ -325,16 +367,13 @@ apply_directly(Capture *c, CaptureMapping *cm)
 	Identity	identity;
 	bool		applied;
 
-	if (cm->direct->needs_settings)
-	{
-		identity_become_owner(&identity, m->owner, m->time_zone);
-		PushActiveSnapshot(GetLatestSnapshot());
-	}
-	else
-		identity_become_role(&identity, m->owner);
+	if (!cm->direct->needs_settings)
+		return apply_plainly(c, cm);
+	identity_become_owner(&identity, m->owner, m->time_zone);
+	capture_limit_locks(c);
+	PushActiveSnapshot(GetLatestSnapshot());
 	applied = direct_apply(cm->direct, m, &c->images, &c->set->stale);
-	if (cm->direct->needs_settings)
-		PopActiveSnapshot();
+	PopActiveSnapshot();
 	identity_restore(&identity);
 	return applied;
 }
@@ -372,7 +411,7 @@ apply_upserts(Capture *c, CaptureMapping *cm)
 		}
 	}
 	if (c->replaces && projection_may_replace(cm->mapping))
-		replace_by_sql(cm);
+		replace_by_sql(c, cm);
 	upsert_by_sql(c, cm);
 	if (c->event == 'u')
 		rederive_by_sql(c, cm);

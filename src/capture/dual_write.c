@@ -44,9 +44,14 @@ check_deferred(const Capture *c, List *mappings)
 	foreach(lc, mappings)
 	{
 		const CaptureMapping *cm = lfirst(lc);
+		int			level;
 
-		if (!c->stale && !cm->queue && strcmp(cm->mapping->on_error, "abort") != 0)
-			deferred_check(&cm->deferred);
+		if (c->stale || cm->queue || strcmp(cm->mapping->on_error, "abort") == 0 || !deferred_any(&cm->deferred))
+			continue;
+		level = NewGUCNestLevel();
+		capture_limit_locks(c);
+		deferred_check(&cm->deferred);
+		AtEOXact_GUC(true, level);
 	}
 }
 
@@ -103,12 +108,13 @@ is_snapshot_race(const ErrorData *error)
 }
 
 /*
- * Limits how long the application waits for a lock on the target.  It may wait
- * for another session that waits for a row of its own: the dual write leaves
- * that circle, for the dirty queue, before anybody's deadlock_timeout ends.
+ * How long the application may wait for a lock on the target, in milliseconds;
+ * 0: as long as its settings say.  It may wait for another session that waits
+ * for a row of its own: the dual write leaves that circle, for the dirty queue,
+ * before anybody's deadlock_timeout ends.
  */
-static void
-limit_lock_wait(const Capture *c, List *mappings)
+static int
+lock_limit(const Capture *c, List *mappings)
 {
 	int			limit = Max(1, DeadlockTimeout / 2);
 	ListCell   *lc;
@@ -118,13 +124,10 @@ limit_lock_wait(const Capture *c, List *mappings)
 		const Mapping *m = ((CaptureMapping *) lfirst(lc))->mapping;
 
 		if (c->stale || strcmp(m->on_error, "abort") == 0)
-			return;				/* the application asked to wait */
+			return 0;			/* the application asked to wait */
 		limit = Min(limit, m->lock_timeout);
 	}
-	if (LockTimeout > 0 && LockTimeout <= limit)
-		return;
-	(void) set_config_option("lock_timeout", psprintf("%d", limit), PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	return LockTimeout > 0 && LockTimeout <= limit ? 0 : limit;
 }
 
 /*
@@ -148,9 +151,8 @@ try_apply(Capture *c, List *mappings)
 	ApplyWork	work = {c, mappings};
 	ApplyFrame *innermost = apply_innermost();
 	ErrorData  *error = NULL;
-	int			level = NewGUCNestLevel();
 
-	limit_lock_wait(c, mappings);
+	c->lock_limit = lock_limit(c, mappings);
 	c->replaces = false;
 	for (int i = 0; i < SNAPSHOT_RETRIES; i++)
 	{
@@ -168,7 +170,6 @@ try_apply(Capture *c, List *mappings)
 		if (!again && !is_snapshot_race(error))
 			break;
 	}
-	AtEOXact_GUC(true, level);
 	return error;
 }
 

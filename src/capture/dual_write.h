@@ -22,6 +22,7 @@ typedef struct Capture
 	bool		paired;			/* an update's tables have old and new rows in step */
 	bool		current;		/* the rows in the tables are the source rows */
 	bool		replaces;		/* values of a unique index are exchanged between rows */
+	int			lock_limit;		/* of waits on the target, in ms; 0: none of ours */
 	bool		stale;			/* written to the side that was replaced */
 	DirectRows	images;
 } Capture;
@@ -31,6 +32,7 @@ extern void source_write_look(Capture *c);
 extern bool source_write_came_between(const Capture *c);
 
 /* apply.c: the statement's rows, to the targets or to the dirty queue */
+extern void capture_limit_locks(const Capture *c);
 extern void capture_apply(Capture *c, List *mappings);
 extern int64 capture_record_keys(Capture *c, CaptureMapping *cm, const DirtyKeyError *error, Datum *first);
 
