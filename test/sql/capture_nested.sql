@@ -116,6 +116,26 @@ INSERT INTO way.way (world, name, statement) VALUES
 	CREATE CONSTRAINT TRIGGER a AFTER INSERT OR UPDATE ON src DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION f() ;;
 	BEGIN; UPDATE src SET v = 'outer' WHERE id IN (1, 4); INSERT INTO src VALUES (6, 'new'); DELETE FROM src WHERE id = 4; COMMIT $$);
 
+-- The first of two targets has a trigger that writes the source again, while the rows are applied: the second gets what is
+-- there then.  ("!" is that trigger's doing.)
+INSERT INTO way.world VALUES ('a target writes the source', $$
+	CREATE TABLE src (id int PRIMARY KEY, v text);
+	CREATE TABLE tgt (id int PRIMARY KEY, v text);
+	CREATE TABLE tgt2 (id int PRIMARY KEY, v text);
+	CREATE FUNCTION back() RETURNS trigger LANGUAGE plpgsql SET search_path = ways AS
+		'BEGIN UPDATE src SET v = v || ''!'' WHERE id = NEW.id AND v NOT LIKE ''%!''; RETURN NULL; END';
+	CREATE TRIGGER back AFTER INSERT OR UPDATE ON tgt FOR EACH ROW EXECUTE FUNCTION back();
+	INSERT INTO src SELECT i, 'v' || i || '!' FROM generate_series(1, 5) i;
+	CREATE VIEW want AS SELECT (n, id, v)::text AS w FROM src, generate_series(1, 2) n;
+	CREATE VIEW have AS SELECT (1, id, v)::text AS w FROM tgt UNION ALL SELECT (2, id, v)::text FROM tgt2;
+	CREATE VIEW state AS SELECT (id, rtrim(v, '!'))::text AS w FROM src $$,
+	$$ migrate_map('m', 'src', 'tgt'), migrate_map('m', 'src', 'tgt2') $$, 'before complete');
+INSERT INTO way.way (world, name, statement) VALUES
+('a target writes the source', 'insert', $$ INSERT INTO src VALUES (6, 'new'), (7, 'new') $$),
+('a target writes the source', 'update', $$ UPDATE src SET v = 'changed' WHERE id > 2 $$),
+('a target writes the source', 'key change', $$ UPDATE src SET id = id + 10, v = 'moved' WHERE id > 2 $$),
+('a target writes the source', 'upsert', $$ INSERT INTO src VALUES (1, 'x'), (6, 'new') ON CONFLICT (id) DO UPDATE SET v = 'upserted' $$);
+
 \o /dev/null
 \set ECHO none
 SELECT command FROM way.scripts \gexec

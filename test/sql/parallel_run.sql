@@ -91,6 +91,10 @@ CREATE TRIGGER note AFTER UPDATE ON pr_old FOR EACH ROW EXECUTE FUNCTION pr_note
 UPDATE pr_new SET full_name = 'noted' WHERE user_id = 12;
 UPDATE pr_old SET name = 'noted once' WHERE id = 13;
 SELECT * FROM pr_log;
+-- nor by SQL: what the new side wrote does not come back as lower(email)
+UPDATE pr_new SET mail = 'UPPER@example.org' WHERE user_id = 14;
+SELECT mail, email FROM pr_new JOIN pr_old ON id = user_id WHERE id = 14;
+UPDATE pr_new SET mail = lower(mail) WHERE user_id = 14;
 SELECT pr_differences();
 SELECT missing, extra, different FROM migrate_verify('pr');
 SELECT migrate_rollback('pr');
