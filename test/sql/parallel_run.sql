@@ -91,7 +91,9 @@ CREATE TRIGGER note AFTER UPDATE ON pr_old FOR EACH ROW EXECUTE FUNCTION pr_note
 UPDATE pr_new SET full_name = 'noted' WHERE user_id = 12;
 UPDATE pr_old SET name = 'noted once' WHERE id = 13;
 SELECT * FROM pr_log;
--- nor by SQL: what the new side wrote does not come back as lower(email)
+-- nor by SQL, as a BEFORE trigger wants it: what the new side wrote does not come back as lower(email)
+CREATE FUNCTION pr_before() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER before BEFORE UPDATE ON pr_old FOR EACH ROW EXECUTE FUNCTION pr_before();
 UPDATE pr_new SET mail = 'UPPER@example.org' WHERE user_id = 14;
 SELECT mail, email FROM pr_new JOIN pr_old ON id = user_id WHERE id = 14;
 UPDATE pr_new SET mail = lower(mail) WHERE user_id = 14;
@@ -115,4 +117,4 @@ SELECT migrate_cutover('pq', method => 'switch');
 SELECT migrate_rollback('pq');
 SELECT migrate_drop('pq');
 DROP TABLE pr_old, pr_new, pr_log, pr_queue;
-DROP FUNCTION pr_differences(), pr_note();
+DROP FUNCTION pr_differences(), pr_note(), pr_before();
