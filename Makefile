@@ -57,6 +57,7 @@ OBJS = \
 	src/capture/trigger.o \
 	src/capture/trigger_function.o \
 	src/copy/backfill.o \
+	src/copy/direct_copy.o \
 	src/copy/sync.o \
 	src/copy/sync_pass.o \
 	src/verify/compare.o \

@@ -35,6 +35,10 @@
 #include "base/compat.h"
 #include "base/plain_table.h"
 
+/* Rows are inserted together up to this number and size. */
+#define MAX_BUFFERED_ROWS 256
+#define MAX_BUFFERED_BYTES (64 * 1024)
+
 /*
  * Can rows be written without the planner's and the executor's help?  The
  * caller looks at the triggers.
@@ -119,23 +123,6 @@ plain_table_open(Oid relid, Oid key_index, int nkeys, const Bitmapset *writes)
 	return t;
 }
 
-/* Fires what is to be fired, and closes the table; its lock is kept. */
-void
-plain_table_close(PlainTable *t)
-{
-	Relation	rel = t->rel;
-
-	if (t->fires)
-		AfterTriggerEndQuery(t->estate);
-	index_endscan(t->scan);
-	ExecDropSingleTupleTableSlot(t->found);
-	ExecDropSingleTupleTableSlot(t->row);
-	ExecResetTupleTable(t->estate->es_tupleTable, false);
-	ExecCloseResultRelations(t->estate);
-	FreeExecutorState(t->estate);
-	table_close(rel, NoLock);
-}
-
 /* Finds the row with a key; other becomes who is writing it. */
 static bool
 find_version(PlainTable *t, ScanKey keys, int nkeys, TransactionId *other)
@@ -178,16 +165,16 @@ plain_table_find(PlainTable *t, ScanKey keys, int nkeys, bool committed_only)
 
 /* Fills in generated columns, and checks NOT NULL and CHECK constraints. */
 static void
-complete_row(PlainTable *t, CmdType command)
+complete_row(PlainTable *t, TupleTableSlot *row, CmdType command)
 {
 	TupleConstr *constr = RelationGetDescr(t->rel)->constr;
 
-	ExecStoreVirtualTuple(t->row);
+	ExecStoreVirtualTuple(row);
 	if (constr == NULL)
 		return;
 	if (constr->has_generated_stored)
-		ExecComputeStoredGenerated(t->result, t->estate, t->row, command);
-	ExecConstraints(t->result, t->row, t->estate);
+		ExecComputeStoredGenerated(t->result, t->estate, row, command);
+	ExecConstraints(t->result, row, t->estate);
 }
 
 /* An UPDATE or DELETE of a published table needs a replica identity. */
@@ -199,19 +186,92 @@ check_identity(PlainTable *t, CmdType command)
 	t->identity_checked = command;
 }
 
+/* A row was inserted: so are its index entries, and its triggers are to be fired. */
+static void
+finish_insert(PlainTable *t, TupleTableSlot *row)
+{
+	List	   *recheck = NIL;
+
+	if (t->result->ri_NumIndices > 0)
+		recheck = ExecInsertIndexTuples_compat(t->result, row, t->estate, false, INDEX_UPDATE_ALL);
+	if (t->fires)
+		ExecARInsertTriggers(t->estate, t->result, row, recheck, NULL);
+	ResetPerTupleExprContext(t->estate);
+}
+
 /* Inserts t->row. */
 void
 plain_table_insert(PlainTable *t)
 {
-	List	   *recheck = NIL;
-
-	complete_row(t, CMD_INSERT);
+	complete_row(t, t->row, CMD_INSERT);
 	table_tuple_insert(t->rel, t->row, t->cid, 0, NULL);
-	if (t->result->ri_NumIndices > 0)
-		recheck = ExecInsertIndexTuples_compat(t->result, t->row, t->estate, false, INDEX_UPDATE_ALL);
-	if (t->fires)
-		ExecARInsertTriggers(t->estate, t->result, t->row, recheck, NULL);
-	ResetPerTupleExprContext(t->estate);
+	finish_insert(t, t->row);
+}
+
+/* An empty row to fill in, for plain_table_add_row. */
+TupleTableSlot *
+plain_table_new_row(PlainTable *t)
+{
+	MemoryContext old = MemoryContextSwitchTo(t->estate->es_query_cxt);
+
+	if (t->buffered == NULL)
+	{
+		t->buffered = palloc0(sizeof(TupleTableSlot *) * MAX_BUFFERED_ROWS);
+		t->buffered_desc = CreateTupleDescCopyConstr(RelationGetDescr(t->rel));	/* not counted */
+		t->bulk = GetBulkInsertState();
+	}
+	if (t->buffered[t->nbuffered] == NULL)
+	{
+		t->buffered[t->nbuffered] = MakeSingleTupleTableSlot(t->buffered_desc, table_slot_callbacks(t->rel));
+		t->buffered[t->nbuffered]->tts_tableOid = RelationGetRelid(t->rel);
+	}
+	MemoryContextSwitchTo(old);
+	return ExecClearTuple(t->buffered[t->nbuffered]);
+}
+
+/*
+ * Inserts the row that plain_table_new_row gave, with others, as COPY does:
+ * many rows of a page are one WAL record.  The values are copied.
+ */
+void
+plain_table_add_row(PlainTable *t)
+{
+	TupleTableSlot *row = t->buffered[t->nbuffered++];
+	bool		free_tuple;
+
+	complete_row(t, row, CMD_INSERT);
+	ExecMaterializeSlot(row);
+	t->buffered_bytes += ExecFetchSlotHeapTuple(row, false, &free_tuple)->t_len;
+	if (t->nbuffered == MAX_BUFFERED_ROWS || t->buffered_bytes >= MAX_BUFFERED_BYTES)
+		plain_table_flush(t);
+}
+
+/* Inserts the rows that were added. */
+void
+plain_table_flush(PlainTable *t)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(t->estate));
+
+	if (t->nbuffered > 0)
+		table_multi_insert(t->rel, t->buffered, t->nbuffered, t->cid, 0, t->bulk);
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < t->nbuffered; i++)
+	{
+		finish_insert(t, t->buffered[i]);
+		ExecClearTuple(t->buffered[i]);
+	}
+	t->nbuffered = 0;
+	t->buffered_bytes = 0;
+}
+
+/* Gives back what buffered rows need. */
+static void
+free_buffer(PlainTable *t)
+{
+	for (int i = 0; t->buffered != NULL && i < MAX_BUFFERED_ROWS && t->buffered[i] != NULL; i++)
+		ExecDropSingleTupleTableSlot(t->buffered[i]);
+	if (t->bulk != NULL)
+		FreeBulkInsertState(t->bulk);
 }
 
 /* Makes t->found into t->row; false if somebody has changed it meanwhile. */
@@ -225,7 +285,7 @@ plain_table_update(PlainTable *t)
 	IndexUpdate indexes;
 
 	check_identity(t, CMD_UPDATE);
-	complete_row(t, CMD_UPDATE);
+	complete_row(t, t->row, CMD_UPDATE);
 	if (table_tuple_update(t->rel, &tid, t->row, t->cid, GetActiveSnapshot(), InvalidSnapshot,
 						   true, &failure, &mode, &indexes) != TM_Ok)
 		return false;
@@ -252,4 +312,23 @@ plain_table_delete(PlainTable *t)
 		ExecARDeleteTriggers(t->estate, t->result, &tid, NULL, NULL, false);
 	ResetPerTupleExprContext(t->estate);
 	return true;
+}
+
+/* Inserts what was added, fires what is to be fired, and closes the table; its lock is kept. */
+void
+plain_table_close(PlainTable *t)
+{
+	Relation	rel = t->rel;
+
+	plain_table_flush(t);
+	if (t->fires)
+		AfterTriggerEndQuery(t->estate);
+	free_buffer(t);
+	index_endscan(t->scan);
+	ExecDropSingleTupleTableSlot(t->found);
+	ExecDropSingleTupleTableSlot(t->row);
+	ExecResetTupleTable(t->estate->es_tupleTable, false);
+	ExecCloseResultRelations(t->estate);
+	FreeExecutorState(t->estate);
+	table_close(rel, NoLock);
 }

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/skey.h"
 #include "nodes/execnodes.h"
 #include "utils/snapshot.h"
@@ -24,6 +25,11 @@ typedef struct PlainTable
 	CommandId	cid;
 	bool		fires;			/* has AFTER ROW triggers: foreign keys */
 	CmdType		identity_checked;	/* for this command */
+	TupleTableSlot **buffered;	/* rows to be inserted together, or NULL */
+	TupleDesc	buffered_desc;
+	int			nbuffered;
+	Size		buffered_bytes;
+	BulkInsertState bulk;
 } PlainTable;
 
 extern bool plain_table_is_plain(Relation rel);
@@ -31,6 +37,9 @@ extern PlainTable *plain_table_open(Oid relid, Oid key_index, int nkeys, const B
 extern void plain_table_close(PlainTable *t);
 extern bool plain_table_find(PlainTable *t, ScanKey keys, int nkeys, bool committed_only);
 extern void plain_table_insert(PlainTable *t);
+extern TupleTableSlot *plain_table_new_row(PlainTable *t);
+extern void plain_table_add_row(PlainTable *t);
+extern void plain_table_flush(PlainTable *t);
 extern bool plain_table_update(PlainTable *t);
 extern bool plain_table_delete(PlainTable *t);
 

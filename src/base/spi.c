@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "utils/datum.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -123,22 +124,52 @@ spi_run(const char *sql, const SpiArg *args, int nargs)
 	return execute_once(sql, args, nargs, GetLatestSnapshot(), false);
 }
 
+/* The plans of fixed statements, by where their text is. */
+typedef struct FixedPlan
+{
+	const char *sql;			/* hash key */
+	SPIPlanPtr	plan;
+} FixedPlan;
+
+static HTAB *fixed_plans = NULL;
+
+/* The place of a fixed statement's plan. */
+static FixedPlan *
+find_fixed_plan(const char *sql)
+{
+	FixedPlan  *entry;
+	bool		found;
+
+	if (fixed_plans == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(const char *), .entrysize = sizeof(FixedPlan)};
+
+		fixed_plans = hash_create("migrate_ext fixed plans", 32, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	entry = hash_search(fixed_plans, &sql, HASH_ENTER, &found);
+	if (!found)
+		entry->plan = NULL;
+	return entry;
+}
+
 /*
- * The same for a fixed statement that applications run all the time: its plan
- * is kept for the session in *plan, which is NULL at first.
+ * The same for a statement whose text is a constant of ours, and that
+ * applications or workers run all the time: its plan is kept for the session.
  */
 uint64
-spi_run_kept(SPIPlanPtr *plan, const char *sql, const SpiArg *args, int nargs)
+spi_run_fixed(const char *sql, const SpiArg *args, int nargs)
 {
-	if (*plan == NULL)
-	{
-		SPIPlanPtr	made = prepare(sql, args, nargs);
+	FixedPlan  *entry = find_fixed_plan(sql);
 
-		if (SPI_keepplan(made) != 0)
+	if (entry->plan == NULL)
+	{
+		SPIPlanPtr	plan = prepare(sql, args, nargs);
+
+		if (SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not keep a plan");
-		*plan = made;
+		entry->plan = plan;
 	}
-	return execute(*plan, args, nargs, GetLatestSnapshot(), false);
+	return execute(entry->plan, args, nargs, GetLatestSnapshot(), false);
 }
 
 /* Executes a query under the active snapshot, which is not changed. */

@@ -281,16 +281,12 @@ find_target(DirectRun *run, bool committed_only)
 	return plain_table_find(target_table(run), d->keys, d->nkeys, committed_only);
 }
 
-/* Fills in the row to insert. */
-static void
-fill_new_row(DirectRun *run)
+/* Fills in a row to insert, from the projection's values; ExecStoreVirtualTuple is left to the caller. */
+void
+direct_fill_row(const DirectPlan *d, const Datum *values, const bool *nulls, TupleTableSlot *row)
 {
-	TupleTableSlot *row = run->table->row;
-	int			natts = row->tts_tupleDescriptor->natts;
-	DirectPlan *d = run->d;
-
 	ExecClearTuple(row);
-	memset(row->tts_isnull, true, natts * sizeof(bool));
+	memset(row->tts_isnull, true, row->tts_tupleDescriptor->natts * sizeof(bool));
 	for (int i = 0; i < d->ndefaults; i++)
 	{
 		int			to = d->default_columns[i] - 1;
@@ -302,8 +298,8 @@ fill_new_row(DirectRun *run)
 	{
 		int			to = d->program->columns[i].target - 1;
 
-		row->tts_values[to] = run->values[to];
-		row->tts_isnull[to] = run->nulls[to];
+		row->tts_values[to] = values[to];
+		row->tts_isnull[to] = nulls[to];
 	}
 }
 
@@ -347,7 +343,7 @@ upsert_row(DirectRun *run, TupleTableSlot *source)
 	{
 		if (!find_target(run, false))
 		{
-			fill_new_row(run);
+			direct_fill_row(run->d, run->values, run->nulls, run->table->row);
 			plain_table_insert(run->table);
 			return;
 		}
@@ -509,8 +505,8 @@ apply_rows(DirectRun *run, const DirectRows *rows)
 }
 
 /* May the mapping's owner still write the target?  Nobody else checks here. */
-static bool
-may_write(const Mapping *m)
+bool
+direct_may_write(const Mapping *m)
 {
 	AclMode		rights = ACL_SELECT | ACL_INSERT | ACL_UPDATE | ACL_DELETE;
 
@@ -528,7 +524,7 @@ direct_apply(DirectPlan *d, const Mapping *m, const DirectRows *rows, const bool
 	DirectRun	run = {d, m, stale};
 	bool		applied;
 
-	if (!may_write(m))
+	if (!direct_may_write(m))
 		return false;
 	run.values = palloc(sizeof(Datum) * d->target_natts);
 	run.nulls = palloc(sizeof(bool) * d->target_natts);

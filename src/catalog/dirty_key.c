@@ -53,12 +53,11 @@ id_array(const int64 *ids, int n)
 int64
 dirty_key_add(int64 mapping_id, ArrayType *keys, const char *reason, const DirtyKeyError *error)
 {
-	static SPIPlanPtr plan = NULL;
 	SpiScope	scope;
 	int64		n;
 
 	spi_open_catalog(&scope);
-	n = spi_run_kept(&plan, "INSERT INTO migrate_ext.dirty_key (mapping_id, key, reason, sqlstate, message) "
+	n = spi_run_fixed("INSERT INTO migrate_ext.dirty_key (mapping_id, key, reason, sqlstate, message) "
 					 "SELECT $1, k, $3, $4, $5 FROM unnest($2) k",
 					 SPI_ARGS(spi_int8(mapping_id), spi_datum(JSONBARRAYOID, PointerGetDatum(keys), false),
 							  spi_text(reason), spi_text(error ? error->sqlstate : NULL),

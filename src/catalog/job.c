@@ -50,7 +50,7 @@ fetch(const char *sql, const SpiArg *args, int nargs)
 	Job		   *job = NULL;
 
 	spi_open_catalog(&scope);
-	if (spi_run(sql, args, nargs) > 0)
+	if (spi_run_fixed(sql, args, nargs) > 0)
 	{
 		job = MemoryContextAllocZero(scope.caller, sizeof(Job));
 		job->id = spi_get_int8(0, 1);
@@ -100,7 +100,7 @@ change(const char *sql, const SpiArg *args, int nargs)
 	uint64		n;
 
 	spi_open_catalog(&scope);
-	n = spi_run(sql, args, nargs);
+	n = spi_run_fixed(sql, args, nargs);
 	spi_close(&scope);
 	return n;
 }

@@ -52,7 +52,7 @@ job_range_take(int64 job_id, JobRange *range)
 	bool		found;
 
 	spi_open_catalog(&scope);
-	found = spi_run("SELECT range_no, source::oid, relation::oid, filenode, next_block, end_block, "
+	found = spi_run_fixed("SELECT range_no, source::oid, relation::oid, filenode, next_block, end_block, "
 					"coalesce(batch_blocks, 0) FROM migrate_ext.job_range "
 					"WHERE job_id = $1 AND NOT done ORDER BY range_no LIMIT 1 "
 					"FOR NO KEY UPDATE SKIP LOCKED",
@@ -111,7 +111,7 @@ job_range_all_done(int64 job_id)
 	bool		done;
 
 	spi_open_catalog(&scope);
-	done = spi_run("SELECT 1 FROM migrate_ext.job_range WHERE job_id = $1 AND NOT done LIMIT 1",
+	done = spi_run_fixed("SELECT 1 FROM migrate_ext.job_range WHERE job_id = $1 AND NOT done LIMIT 1",
 				   SPI_ARGS(spi_int8(job_id))) == 0;
 	spi_close(&scope);
 	return done;
@@ -124,7 +124,7 @@ job_range_checkpoint(const JobRange *range, int64 next_block, int64 rows, int ba
 	SpiScope	scope;
 
 	spi_open_catalog(&scope);
-	spi_run("UPDATE migrate_ext.job_range SET next_block = $3, done = $3 >= end_block, "
+	spi_run_fixed("UPDATE migrate_ext.job_range SET next_block = $3, done = $3 >= end_block, "
 			"rows = rows + $4, batches = batches + 1, batch_blocks = $5, worker_pid = $6, "
 			"touched_at = clock_timestamp() WHERE job_id = $1 AND range_no = $2",
 			SPI_ARGS(spi_int8(range->job_id), spi_int4(range->range_no), spi_int8(next_block),

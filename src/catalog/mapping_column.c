@@ -39,7 +39,7 @@ mapping_column_list(int64 mapping_id)
 	uint64		n;
 
 	spi_open_catalog(&scope);
-	n = spi_run("SELECT target_column, expression FROM migrate_ext.mapping_column "
+	n = spi_run_fixed("SELECT target_column, expression FROM migrate_ext.mapping_column "
 				"WHERE mapping_id = $1 ORDER BY ordinal",
 				SPI_ARGS(spi_int8(mapping_id)));
 	for (uint64 i = 0; i < n; i++)

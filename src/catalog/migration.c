@@ -49,7 +49,7 @@ fetch_all(const char *sql, const SpiArg *args, int nargs)
 	uint64		n;
 
 	spi_open_catalog(&scope);
-	n = spi_run(sql, args, nargs);
+	n = spi_run_fixed(sql, args, nargs);
 	for (uint64 i = 0; i < n; i++)
 	{
 		Migration  *m = MemoryContextAllocZero(scope.caller, sizeof(Migration));

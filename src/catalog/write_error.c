@@ -15,12 +15,11 @@
 int64
 write_error_add(int64 mapping_id, int64 keys, Datum key, const DirtyKeyError *error)
 {
-	static SPIPlanPtr plan = NULL;
 	SpiScope	scope;
 	int64		id;
 
 	spi_open_catalog(&scope);
-	spi_run_kept(&plan, "INSERT INTO migrate_ext.write_error (mapping_id, keys, key, sqlstate, message) "
+	spi_run_fixed("INSERT INTO migrate_ext.write_error (mapping_id, keys, key, sqlstate, message) "
 			"VALUES ($1, $2, $3, $4, left($5, 500)) RETURNING write_error_id",
 			SPI_ARGS(spi_int8(mapping_id), spi_int8(keys), spi_datum(JSONBOID, key, key == (Datum) 0),
 					 spi_text(error->sqlstate), spi_text(error->message)));

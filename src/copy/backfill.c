@@ -3,9 +3,10 @@
  *		Copies the rows that were there before the dual writes.
  *
  * The unit is a range of heap blocks of a leaf relation, read with a TID range
- * scan and inserted with ON CONFLICT (key) DO NOTHING: a target row that is
- * there already was written by a dual write or an earlier batch, and is at
- * least as new.  The source is never written, nor are its rows locked; but in
+ * scan.  A target row that is there already was written by a dual write or an
+ * earlier batch, and is at least as new.  Few batches meet one: they are first
+ * inserted as if there were none, below SQL where the target is plain, and
+ * after a unique violation once more with ON CONFLICT (key) DO NOTHING.  The source is never written, nor are its rows locked; but in
  * place, where the rows that differ are updated, except those that somebody
  * has locked.
  *
@@ -38,11 +39,15 @@
 #include "catalog/job_range.h"
 #include "catalog/mapping.h"
 #include "copy/backfill.h"
+#include "copy/direct_copy.h"
 #include "projection/projection.h"
 
 /* A leaf is cut into about this many ranges, for workers to share. */
 #define RANGES_PER_LEAF 64
 #define MIN_RANGE_BLOCKS 64
+
+/* Batches that are copied cautiously in a row, at most, before another guess. */
+#define MAX_CAUTIOUS_BATCHES 64
 
 /* What a batch needs; filled step by step. */
 typedef struct Batch
@@ -51,6 +56,7 @@ typedef struct Batch
 	List	   *mappings;		/* those with the range's source */
 	JobRange	range;
 	int64		end_block;		/* exclusive */
+	bool		optimistic;		/* a key that is there already is an error */
 	int64		rows;			/* result: inserted */
 	ErrorData  *error;			/* why it failed */
 } Batch;
@@ -232,13 +238,29 @@ set_in_place(const Batch *b, const Mapping *m)
 	return set;
 }
 
+/* Inserts the rows of a batch by one mapping, in the fastest way there is. */
+static int64
+insert_rows(const Batch *b, const Mapping *m)
+{
+	SpiScope	scope;
+	int64		rows;
+
+	if (b->optimistic && !mapping_is_in_place(m) &&
+		direct_copy(m, b->range.relation, b->range.next_block, b->end_block, &rows))
+		return rows;
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	rows = mapping_is_in_place(m) ? set_in_place(b, m) :
+		run_over_batch(b, projection_copy(m, b->range.relation, b->optimistic));
+	spi_close(&scope);
+	return rows;
+}
+
 /* Work for subxact_try: the writes of a batch. */
 static void
 work_copy(void *arg)
 {
 	Batch	   *b = arg;
 	ListCell   *lc;
-	SpiScope	scope;
 	DeferredConstraints deferred;
 
 	b->rows = 0;
@@ -246,10 +268,7 @@ work_copy(void *arg)
 	{
 		Mapping    *m = lfirst(lc);
 
-		spi_open_owner(&scope, m->owner, m->time_zone);
-		b->rows += mapping_is_in_place(m) ? set_in_place(b, m) :
-			run_over_batch(b, projection_copy(m, b->range.relation));
-		spi_close(&scope);
+		b->rows += insert_rows(b, m);
 		deferred_find(m->target, &deferred);
 		deferred_check(&deferred);
 	}
@@ -279,7 +298,63 @@ work_leave_to_sync(void *arg)
 	}
 }
 
-/* Runs work_copy as a write of ours. */
+/* A clash on a unique index? */
+static bool
+is_clash(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION;
+}
+
+/*
+ * Whether a batch meets rows that are there is guessed by the last ones of its
+ * relation: after each that did, twice as many as before are copied cautiously.
+ */
+static struct
+{
+	int64		job_id;
+	Oid			relation;
+	int			cautious;		/* batches to be copied cautiously */
+	int			penalty;		/* how many after the next that is not right */
+}			guess;
+
+static bool
+guess_optimistic(const Batch *b)
+{
+	if (guess.job_id != b->range.job_id || guess.relation != b->range.relation)
+	{
+		guess.job_id = b->range.job_id;
+		guess.relation = b->range.relation;
+		guess.cautious = 0;
+		guess.penalty = 1;
+	}
+	if (guess.cautious == 0)
+		return true;
+	guess.cautious--;
+	return false;
+}
+
+/* Copies the batch optimistically, if that is likely to do; otherwise, or when it did not, cautiously. */
+static ErrorData *
+try_copy(Batch *b)
+{
+	ErrorData  *error;
+
+	b->optimistic = guess_optimistic(b);
+	if (b->optimistic)
+	{
+		error = subxact_try(work_copy, b);
+		if (error == NULL)
+			guess.penalty = Max(1, guess.penalty / 2);
+		if (error == NULL || !is_clash(error))
+			return error;
+		guess.cautious = guess.penalty;
+		guess.penalty = Min(MAX_CAUTIOUS_BATCHES, guess.penalty * 2);
+		b->optimistic = false;
+	}
+	return subxact_try(work_copy, b);
+}
+
+/* Runs try_copy as a write of ours. */
 static ErrorData *
 copy_rows(Batch *b)
 {
@@ -289,7 +364,7 @@ copy_rows(Batch *b)
 	apply_begin(&frame, b->g->id, MAPPING_FORWARD);
 	PG_TRY();
 	{
-		error = subxact_try(work_copy, b);
+		error = try_copy(b);
 	}
 	PG_FINALLY();
 	{
@@ -297,13 +372,6 @@ copy_rows(Batch *b)
 	}
 	PG_END_TRY();
 	return error;
-}
-
-/* A clash on a unique index other than the key's? */
-static bool
-is_clash(const ErrorData *error)
-{
-	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION;
 }
 
 /* The batch size after one that took a time: towards the target time. */

@@ -262,17 +262,18 @@ replace_rows(const Mapping *m, const char *keys, const char *from)
 /*
  * Copies the rows of a range of a leaf relation, never overwriting: a row
  * that is there was written by a dual write or an earlier batch, and is at
- * least as new.
+ * least as new.  It is left alone or, optimistic, an error.
  */
 char *
-projection_copy(const Mapping *m, Oid leaf)
+projection_copy(const Mapping *m, Oid leaf, bool optimistic)
 {
+	char	   *conflict = optimistic ? "" : psprintf("ON CONFLICT (%s) DO NOTHING", ref_key_columns(m));
+
 	return psprintf("INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE "
 					"SELECT %s FROM ONLY %s AS " SOURCE_ALIAS
 					" WHERE " SOURCE_ALIAS ".ctid >= $1 AND " SOURCE_ALIAS ".ctid < $2%s "
-					"ON CONFLICT (%s) DO NOTHING",
-					quote_relation(m->target), ref_column_list(m, ""), ref_expression_list(m, false),
-					quote_relation(leaf), ref_and_condition(m->filter), ref_key_columns(m));
+					"%s", quote_relation(m->target), ref_column_list(m, ""), ref_expression_list(m, false),
+					quote_relation(leaf), ref_and_condition(m->filter), conflict);
 }
 
 /*

@@ -35,7 +35,7 @@ typedef enum TargetLock
 } TargetLock;
 
 /* Copy: parameters $1 and $2 are the bounds, ctid >= $1 and < $2. */
-extern char *projection_copy(const Mapping *m, Oid leaf);
+extern char *projection_copy(const Mapping *m, Oid leaf, bool optimistic);
 extern char *projection_range_keys(const Mapping *m, Oid leaf);
 extern char *projection_set_in_place(const Mapping *m, Oid leaf);
 extern char *projection_range_differing(const Mapping *m, Oid leaf);

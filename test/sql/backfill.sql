@@ -78,3 +78,43 @@ SELECT checksum_match FROM migrate_verify('bf');
 SELECT migrate_rollback('bf');
 SELECT migrate_drop('bf');
 DROP TABLE bf_source, bf_target;
+
+-- rows that are there already are met without a retry: the batch is copied once more, cautiously
+CREATE TABLE bc_source (id int PRIMARY KEY, v text, big text);
+CREATE TABLE bc_parent (p int PRIMARY KEY);
+INSERT INTO bc_parent VALUES (0), (1), (2);
+CREATE TABLE bc_target (dropped int, id int PRIMARY KEY, v text NOT NULL CHECK (v <> ''), big text, own text DEFAULT 'default',
+	n int GENERATED ALWAYS AS (length(v)) STORED, p int REFERENCES bc_parent);
+ALTER TABLE bc_target DROP COLUMN dropped;
+CREATE INDEX ON bc_target (lower(v)) WHERE id % 2 = 0;
+CREATE TABLE bc_part (LIKE bc_target INCLUDING DEFAULTS INCLUDING INDEXES) PARTITION BY RANGE (id);
+CREATE TABLE bc_part_p PARTITION OF bc_part DEFAULT;
+INSERT INTO bc_source SELECT i, 'v' || i, CASE WHEN i % 100 = 0 THEN (SELECT string_agg(md5(j::text || i), '') FROM generate_series(1, 2000) j) END
+	FROM generate_series(1, 2000) i;
+INSERT INTO bc_source SELECT i, 'x' || i, repeat('compressed', 1000) FROM generate_series(2001, 2010) i;
+ANALYZE bc_source;
+SELECT migrate_create('bc') > 0 AS created;
+SELECT migrate_map('bc', 'bc_source', 'bc_target', '{"id": "id", "v": "upper(v)", "big": "big", "p": "id % 3"}', filter => 'id <> 77') > 0 AS mapped;
+SELECT migrate_map('bc', 'bc_source', 'bc_part', '{"id": "id", "v": "v", "big": "big"}') > 0 AS mapped;
+SELECT migrate_set('bc', 'batch_rows', '500');
+SELECT migrate_start('bc');
+UPDATE bc_source SET v = v || '!' WHERE id IN (3, 1003, 1500);
+CALL migrate_run('bc');
+SELECT retries, pending_keys, rows_written FROM migrate_progress('bc');
+SELECT missing, extra, different, checksum_match FROM migrate_verify('bc');
+SELECT count(*), count(*) FILTER (WHERE own = 'default' AND n = length(v) AND p = id % 3), sum(length(big)) FROM bc_target;
+SELECT count(*) FROM bc_target WHERE lower(v) = 'v1000' AND id % 2 = 0;
+SELECT id, v FROM bc_part WHERE v LIKE '%!' ORDER BY id;
+SELECT migrate_rollback('bc');
+-- a parent that is missing is found in the batch, with the place
+DELETE FROM bc_target;
+DELETE FROM bc_parent WHERE p = 2;
+SELECT migrate_start('bc');
+CALL migrate_run('bc');
+SELECT error_sqlstate, error_context FROM migrate_ext.job ORDER BY job_id DESC LIMIT 1;
+INSERT INTO bc_parent VALUES (2);
+CALL migrate_run('bc');
+SELECT missing, extra, different, checksum_match FROM migrate_verify('bc');
+SELECT migrate_rollback('bc');
+SELECT migrate_drop('bc');
+DROP TABLE bc_source, bc_target, bc_part, bc_parent;

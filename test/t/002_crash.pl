@@ -23,7 +23,7 @@ $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION migrate_ext;
 CREATE TABLE src (id int PRIMARY KEY, v text);
 CREATE TABLE tgt (id int PRIMARY KEY, v text);
-INSERT INTO src SELECT i, repeat('v' || i, 10) FROM generate_series(1, 60000) i;
+INSERT INTO src SELECT i, repeat('v' || i, 10) FROM generate_series(1, 400000) i;
 ANALYZE src;
 SELECT migrate_create('m');
 SELECT migrate_map('m', 'src', 'tgt', '{"id": "id", "v": "upper(v)"}');
@@ -36,7 +36,7 @@ sub resume
 {
 	# after a crash the server is back within moments
 	$node->poll_query_until('postgres', 'SELECT true') or die "the server did not come back";
-	$node->safe_psql('postgres', q{SELECT migrate_backfill('m', workers => 2, batch_size => 100)});
+	$node->safe_psql('postgres', q{SELECT migrate_backfill('m', workers => 2, batch_size => 50)});
 }
 
 sub kill_a_worker
@@ -55,7 +55,7 @@ for my $writers (0, 1)
 
 	$node->safe_psql('postgres', q{TRUNCATE tgt; SELECT migrate_start('m')});
 	resume();
-	for my $round (1 .. 5)
+	for my $round (1 .. 12)
 	{
 		if ($writers)
 		{
