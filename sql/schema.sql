@@ -95,6 +95,7 @@ COMMENT ON COLUMN migrate_ext.job.finished_xid IS 'last transaction of the job: 
 CREATE TABLE migrate_ext.job_range (
 	job_id			bigint NOT NULL REFERENCES migrate_ext.job ON DELETE CASCADE,
 	range_no		int NOT NULL,
+	stage			int NOT NULL DEFAULT 0,
 	source			regclass NOT NULL,
 	relation		regclass NOT NULL,
 	filenode		oid NOT NULL,
@@ -112,6 +113,7 @@ CREATE TABLE migrate_ext.job_range (
 	CHECK (next_block BETWEEN first_block AND end_block)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE migrate_ext.job_range IS 'a range of heap blocks of a leaf relation; next_block moves on in the transaction that copied the rows before it';
+COMMENT ON COLUMN migrate_ext.job_range.stage IS 'copied when all lower ones are: foreign keys of the targets name rows of theirs';
 
 -- Applications write this table and write_error: a foreign key would look for the mapping with the snapshot of a
 -- REPEATABLE READ transaction, which may be older than the mapping.

@@ -15,20 +15,20 @@
 
 /* Cuts a leaf relation into ranges of at most chunk blocks. */
 void
-job_range_insert(int64 job_id, Oid source, Oid relation, Oid filenode,
+job_range_insert(int64 job_id, int stage, Oid source, Oid relation, Oid filenode,
 				 int64 blocks, int64 chunk)
 {
 	SpiScope	scope;
 
 	spi_open_catalog(&scope);
 	spi_run("INSERT INTO migrate_ext.job_range (job_id, range_no, source, relation, filenode, "
-			"first_block, end_block, next_block) "
+			"first_block, end_block, next_block, stage) "
 			"SELECT $1, (SELECT coalesce(max(range_no), 0) FROM migrate_ext.job_range WHERE job_id = $1) "
-			"+ row_number() OVER (ORDER BY b), $2, $3, $4, b, least(b + $6, $5), b "
+			"+ row_number() OVER (ORDER BY b), $2, $3, $4, b, least(b + $6, $5), b, $7 "
 			"FROM generate_series(0::bigint, $5 - 1, $6) b",
 			SPI_ARGS(spi_int8(job_id), spi_oid(REGCLASSOID, source),
 					 spi_oid(REGCLASSOID, relation), spi_oid(OIDOID, filenode),
-					 spi_int8(blocks), spi_int8(chunk)));
+					 spi_int8(blocks), spi_int8(chunk), spi_int4(stage)));
 	spi_close(&scope);
 }
 
@@ -44,7 +44,7 @@ job_range_delete(int64 job_id, Oid relation)
 	spi_close(&scope);
 }
 
-/* Takes the first unfinished range that no other worker holds. */
+/* Takes the first unfinished range of the lowest unfinished stage that no other worker holds. */
 bool
 job_range_take(int64 job_id, JobRange *range)
 {
@@ -53,8 +53,10 @@ job_range_take(int64 job_id, JobRange *range)
 
 	spi_open_catalog(&scope);
 	found = spi_run_fixed("SELECT range_no, source::oid, relation::oid, filenode, next_block, end_block, "
-					"coalesce(batch_blocks, 0) FROM migrate_ext.job_range "
-					"WHERE job_id = $1 AND NOT done ORDER BY range_no LIMIT 1 "
+					"coalesce(batch_blocks, 0), stage FROM migrate_ext.job_range "
+					"WHERE job_id = $1 AND NOT done AND stage = "
+					"(SELECT min(stage) FROM migrate_ext.job_range WHERE job_id = $1 AND NOT done) "
+					"ORDER BY range_no LIMIT 1 "
 					"FOR NO KEY UPDATE SKIP LOCKED",
 					SPI_ARGS(spi_int8(job_id))) > 0;
 	if (found)
@@ -67,6 +69,7 @@ job_range_take(int64 job_id, JobRange *range)
 		range->next_block = spi_get_int8(0, 5);
 		range->end_block = spi_get_int8(0, 6);
 		range->batch_blocks = DatumGetInt32(spi_get_datum(0, 7));
+		range->stage = DatumGetInt32(spi_get_datum(0, 8));
 	}
 	spi_close(&scope);
 	return found;

@@ -11,6 +11,7 @@ typedef struct JobRange
 {
 	int64		job_id;
 	int			range_no;
+	int			stage;
 	Oid			source;			/* the mapped relation */
 	Oid			relation;		/* the leaf whose blocks these are */
 	Oid			filenode;		/* the leaf's, when the range was made */
@@ -19,7 +20,7 @@ typedef struct JobRange
 	int			batch_blocks;	/* last batch's size; 0: none yet */
 } JobRange;
 
-extern void job_range_insert(int64 job_id, Oid source, Oid relation, Oid filenode,
+extern void job_range_insert(int64 job_id, int stage, Oid source, Oid relation, Oid filenode,
 							 int64 blocks, int64 chunk);
 extern void job_range_delete(int64 job_id, Oid relation);
 extern bool job_range_take(int64 job_id, JobRange *range);

@@ -20,9 +20,11 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/itemptr.h"
 #include "storage/lmgr.h"
+#include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -40,6 +42,7 @@
 #include "catalog/mapping.h"
 #include "copy/backfill.h"
 #include "copy/direct_copy.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 
 /* A leaf is cut into about this many ranges, for workers to share. */
@@ -73,6 +76,57 @@ list_sources(int64 migration_id)
 	return sources;
 }
 
+/* Does a foreign key of one of the first source's targets name rows that come from the second? */
+static bool
+must_follow(List *mappings, Oid source, Oid other)
+{
+	ListCell   *child;
+	ListCell   *parent;
+
+	foreach(child, mappings)
+	{
+		if (((Mapping *) lfirst(child))->source != source)
+			continue;
+		foreach(parent, mappings)
+		{
+			if (((Mapping *) lfirst(parent))->source == other &&
+				key_references(((Mapping *) lfirst(child))->target, ((Mapping *) lfirst(parent))->target))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * When each of the sources is to be copied: after those whose target rows its
+ * own name by a foreign key.  Circles cannot be put in order.
+ */
+static int *
+plan_stages(int64 migration_id, List *sources)
+{
+	List	   *mappings = mapping_list(migration_id, MAPPING_FORWARD);
+	int			n = list_length(sources);
+	int		   *stages = palloc0(sizeof(int) * Max(n, 1));
+	bool		changed = true;
+
+	for (int round = 0; changed && round < n; round++)
+	{
+		changed = false;
+		for (int i = 0; i < n; i++)
+		{
+			for (int j = 0; j < n; j++)
+			{
+				if (i == j || stages[i] > stages[j] ||
+					!must_follow(mappings, list_nth_oid(sources, i), list_nth_oid(sources, j)))
+					continue;
+				stages[i] = stages[j] + 1;
+				changed = true;
+			}
+		}
+	}
+	return stages;
+}
+
 /* The relations that hold a source's rows. */
 static List *
 list_leaves(Oid source)
@@ -98,7 +152,7 @@ list_leaves(Oid source)
 
 /* Cuts one leaf into ranges. */
 static void
-plan_leaf(int64 job_id, Oid source, Oid leaf)
+plan_leaf(int64 job_id, int stage, Oid source, Oid leaf)
 {
 	Relation	rel = try_relation_open(leaf, AccessShareLock);
 	int64		blocks;
@@ -106,42 +160,29 @@ plan_leaf(int64 job_id, Oid source, Oid leaf)
 	if (rel == NULL)
 		return;
 	blocks = RelationGetNumberOfBlocks(rel);
-	job_range_insert(job_id, source, leaf, RELATION_FILE_NUMBER(rel), blocks,
+	job_range_insert(job_id, stage, source, leaf, RELATION_FILE_NUMBER(rel), blocks,
 					 Max(MIN_RANGE_BLOCKS, blocks / RANGES_PER_LEAF + 1));
 	relation_close(rel, AccessShareLock);
 }
 
-/* Makes the ranges of a new job. */
-void
+/* Makes the ranges of leaves that have none; were there any? */
+bool
 backfill_plan_ranges(int64 job_id, int64 migration_id)
 {
-	ListCell   *lc;
-
-	foreach(lc, list_sources(migration_id))
-	{
-		ListCell   *leaf;
-
-		foreach(leaf, list_leaves(lfirst_oid(lc)))
-			plan_leaf(job_id, lfirst_oid(lc), lfirst_oid(leaf));
-	}
-}
-
-/* Adds ranges for leaves that were attached since; were there any? */
-bool
-backfill_plan_new_leaves(int64 job_id, int64 migration_id)
-{
+	List	   *sources = list_sources(migration_id);
+	int		   *stages = plan_stages(migration_id, sources);
 	bool		added = false;
-	ListCell   *lc;
 
-	foreach(lc, list_sources(migration_id))
+	for (int i = 0; i < list_length(sources); i++)
 	{
+		Oid			source = list_nth_oid(sources, i);
 		ListCell   *leaf;
 
-		foreach(leaf, list_leaves(lfirst_oid(lc)))
+		foreach(leaf, list_leaves(source))
 		{
 			if (job_range_exists(job_id, lfirst_oid(leaf)))
 				continue;
-			plan_leaf(job_id, lfirst_oid(lc), lfirst_oid(leaf));
+			plan_leaf(job_id, stages[i], source, lfirst_oid(leaf));
 			added = added || job_range_exists(job_id, lfirst_oid(leaf));
 		}
 	}
@@ -166,7 +207,7 @@ range_is_valid(const JobRange *range)
 	{
 		job_range_delete(range->job_id, range->relation);
 		if (attached)
-			plan_leaf(range->job_id, range->source, range->relation);
+			plan_leaf(range->job_id, range->stage, range->source, range->relation);
 	}
 	return same_file;
 }
@@ -419,6 +460,9 @@ backfill_batch(const Job *job, const Migration *g, ErrorData **error)
 	blocks = b.range.batch_blocks > 0 ? Min(b.range.batch_blocks, high) : low;
 	b.end_block = Min(b.range.next_block + blocks, b.range.end_block);
 
+	pgstat_report_activity(STATE_RUNNING,
+						   psprintf("migrate_ext %s: copying blocks %lld to %lld of %s", g->name, (long long) b.range.next_block,
+									(long long) b.end_block - 1, name_relation(b.range.relation)));
 	INSTR_TIME_SET_CURRENT(start);
 	*error = copy_rows(&b);
 	INSTR_TIME_SET_CURRENT(now);

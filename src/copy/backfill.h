@@ -18,8 +18,7 @@ typedef enum BatchOutcome
 	BATCH_FAILED				/* error is set */
 } BatchOutcome;
 
-extern void backfill_plan_ranges(int64 job_id, int64 migration_id);
-extern bool backfill_plan_new_leaves(int64 job_id, int64 migration_id);
+extern bool backfill_plan_ranges(int64 job_id, int64 migration_id);
 extern BatchOutcome backfill_batch(const Job *job, const Migration *g, ErrorData **error);
 extern void backfill_wait_for_writers(int64 migration_id);
 

@@ -265,3 +265,17 @@ key_delete_cascades(Oid relid)
 	}
 	return found;
 }
+
+/* Does a foreign key of one relation name rows of another? */
+bool
+key_references(Oid child, Oid parent)
+{
+	Relation	rel = table_open(child, AccessShareLock);
+	ListCell   *lc;
+	bool		found = false;
+
+	foreach(lc, RelationGetFKeyList(rel))
+		found = found || ((ForeignKeyCacheInfo *) lfirst(lc))->confrelid == parent;
+	table_close(rel, NoLock);
+	return found;
+}

@@ -13,6 +13,7 @@ extern List *key_resolve(Oid target, ArrayType *names);
 extern bool key_is_usable(Oid relid, List *names);
 extern Oid	key_index(Oid relid, List *names, bool immediate);
 extern List *key_primary(Oid relid);
+extern bool key_references(Oid child, Oid parent);
 extern bool key_delete_cascades(Oid relid);
 extern bool key_is_cascaded_to(Oid relid);
 extern bool key_expression_indexed(Oid relid, AttrNumber attnum);

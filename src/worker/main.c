@@ -108,7 +108,6 @@ turn_copy(const Job *job, const Migration *g)
 {
 	ErrorData  *error = NULL;
 
-	job_show(g, "copying");
 	switch (backfill_batch(job, g, &error))
 	{
 		case BATCH_COPIED:
@@ -123,7 +122,7 @@ turn_copy(const Job *job, const Migration *g)
 	}
 	if (!job_range_all_done(job->id))
 		return TURN_WAIT;		/* other workers hold the last ranges */
-	if (backfill_plan_new_leaves(job->id, g->id))
+	if (backfill_plan_ranges(job->id, g->id))
 		return TURN_AGAIN;
 	(void) job_advance(job->id, "copy", "barrier");
 	return TURN_AGAIN;

@@ -72,7 +72,9 @@ SELECT direction, errors, degraded FROM migrate_ext.write_accounts WHERE migrati
 INSERT INTO we_src VALUES (403, 403);
 SELECT * FROM we_tgt WHERE id = 403;
 SELECT migrate_backfill('we') > 0 AS started;
+SET client_min_messages = warning;
 CALL migrate_wait('we', '1 minute');
+RESET client_min_messages;
 SELECT missing, extra, different, pending FROM migrate_verify('we');
 
 -- later the sync worker settles what is queued, as soon as the cause is mended
@@ -114,7 +116,9 @@ SELECT migrate_set('we_ip', 'min_write_errors', '1');
 SELECT migrate_set('we_ip', 'sync_interval', '100ms');
 SELECT migrate_start('we_ip');
 SELECT migrate_backfill('we_ip') > 0 AS started;
+SET client_min_messages = warning;
 CALL migrate_wait('we_ip', '1 minute');
+RESET client_min_messages;
 INSERT INTO we_ip VALUES (1, 500), (2, 2);
 CALL we_until('(SELECT degraded FROM migrate_ext.write_accounts WHERE migration = ''we_ip'' AND direction = ''forward'')');
 SELECT sqlstate, keys, key FROM migrate_ext.write_errors WHERE migration = 'we_ip';

@@ -151,6 +151,8 @@ is(sql('SELECT count(*) || $$ $$ || (SELECT count(*) FROM tgt) FROM migrate_ext.
 
 # dropped while the workers are at work, not paused
 begin_in_workers();
+ok($node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_activity
+	WHERE query ~ '^migrate_ext m: copying blocks \d+ to \d+ of public.src$'}), 'pg_stat_activity shows what is copied');
 sql('SET session_replication_role = replica; DROP TABLE src CASCADE');
 ok($node->poll_query_until('postgres', q{SELECT state FROM migrate_progress('m')}, 'failed'), 'a source dropped in the middle fails the job');
 fails(q{CALL migrate_wait('m', '30 s')}, qr/failed: .*(?:does not exist|was dropped)/, 'which migrate_wait reports');
