@@ -124,6 +124,13 @@ spi_run(const char *sql, const SpiArg *args, int nargs)
 	return execute_once(sql, args, nargs, GetLatestSnapshot(), false);
 }
 
+/* Executes a statement that writes, but reads under the active snapshot. */
+uint64
+spi_run_active(const char *sql, const SpiArg *args, int nargs)
+{
+	return execute_once(sql, args, nargs, GetActiveSnapshot(), false);
+}
+
 /* The plans of fixed statements, by where their text is. */
 typedef struct FixedPlan
 {

@@ -77,6 +77,7 @@ extern void spi_open_caller(SpiScope *scope);
 extern void spi_close(SpiScope *scope);
 
 extern uint64 spi_run(const char *sql, const SpiArg *args, int nargs);
+extern uint64 spi_run_active(const char *sql, const SpiArg *args, int nargs);
 extern uint64 spi_run_fixed(const char *sql, const SpiArg *args, int nargs);
 extern uint64 spi_read(const char *sql, const SpiArg *args, int nargs);
 

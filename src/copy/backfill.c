@@ -29,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "base/compat.h"
 #include "base/deferred.h"
@@ -48,6 +49,9 @@
 /* A leaf is cut into about this many ranges, for workers to share. */
 #define RANGES_PER_LEAF 64
 #define MIN_RANGE_BLOCKS 64
+
+/* How often a batch is tried again that violates a foreign key. */
+#define FOREIGN_KEY_TRIES 3
 
 /* Batches that are copied cautiously in a row, at most, before another guess. */
 #define MAX_CAUTIOUS_BATCHES 64
@@ -240,16 +244,26 @@ batch_limits(const Job *job, const Migration *g, Oid relation, int *low, int *hi
 	*high = Max(*low, (int) (high_rows / density));
 }
 
+/* The bounds of the batch's blocks, as arguments. */
+#define BATCH_BOUNDS(low, high) \
+	SPI_ARGS(spi_datum(TIDOID, PointerGetDatum(low), false), spi_datum(TIDOID, PointerGetDatum(high), false))
+
+static void
+set_bounds(const Batch *b, ItemPointerData *low, ItemPointerData *high)
+{
+	ItemPointerSet(low, b->range.next_block, 0);
+	ItemPointerSet(high, b->end_block, 0);
+}
+
 /* Runs a statement of the projection over the batch's blocks. */
 static uint64
 run_over_batch(const Batch *b, const char *sql)
 {
-	ItemPointerData bounds[2];
+	ItemPointerData low;
+	ItemPointerData high;
 
-	ItemPointerSet(&bounds[0], b->range.next_block, 0);
-	ItemPointerSet(&bounds[1], b->end_block, 0);
-	return spi_run(sql, SPI_ARGS(spi_datum(TIDOID, PointerGetDatum(&bounds[0]), false),
-								 spi_datum(TIDOID, PointerGetDatum(&bounds[1]), false)));
+	set_bounds(b, &low, &high);
+	return spi_run(sql, BATCH_BOUNDS(&low, &high));
 }
 
 /* The first column of what a statement returns over the batch's blocks becomes dirty keys. */
@@ -284,19 +298,26 @@ static int64
 insert_rows(const Batch *b, const Mapping *m)
 {
 	SpiScope	scope;
+	ItemPointerData low;
+	ItemPointerData high;
 	int64		rows;
 
 	if (b->optimistic && !mapping_is_in_place(m) &&
 		direct_copy(m, b->range.relation, b->range.next_block, b->end_block, &rows))
 		return rows;
+	set_bounds(b, &low, &high);
 	spi_open_owner(&scope, m->owner, m->time_zone);
 	rows = mapping_is_in_place(m) ? set_in_place(b, m) :
-		run_over_batch(b, projection_copy(m, b->range.relation, b->optimistic));
+		spi_run_active(projection_copy(m, b->range.relation, b->optimistic), BATCH_BOUNDS(&low, &high));
 	spi_close(&scope);
 	return rows;
 }
 
-/* Work for subxact_try: the writes of a batch. */
+/*
+ * Work for subxact_try: the writes of a batch.  All mappings read one state of
+ * the source: a row that only a later one saw might name, by a foreign key, a
+ * row that an earlier one should have written.
+ */
 static void
 work_copy(void *arg)
 {
@@ -305,6 +326,7 @@ work_copy(void *arg)
 	DeferredConstraints deferred;
 
 	b->rows = 0;
+	PushActiveSnapshot(GetLatestSnapshot());
 	foreach(lc, b->mappings)
 	{
 		Mapping    *m = lfirst(lc);
@@ -313,6 +335,7 @@ work_copy(void *arg)
 		deferred_find(m->target, &deferred);
 		deferred_check(&deferred);
 	}
+	PopActiveSnapshot();
 }
 
 /*
@@ -415,6 +438,28 @@ copy_rows(Batch *b)
 	return error;
 }
 
+/*
+ * A foreign key that is violated may have had its row a moment ago: the
+ * application deletes rows whose dual write was before.  The batch is tried
+ * again some times before that fails the job.
+ */
+static bool
+may_pass_again(const Batch *b, const ErrorData *error)
+{
+	static JobRange last;
+	static int	tries;
+
+	if (error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION)
+		return false;
+	if (last.job_id != b->range.job_id || last.range_no != b->range.range_no || last.next_block != b->range.next_block)
+		tries = 0;
+	last = b->range;
+	if (++tries <= FOREIGN_KEY_TRIES)
+		return true;
+	tries = 0;
+	return false;
+}
+
 /* The batch size after one that took a time: towards the target time. */
 static int
 next_size(const Migration *g, int blocks, double elapsed_ms, int low, int high)
@@ -484,7 +529,7 @@ backfill_batch(const Job *job, const Migration *g, ErrorData **error)
 							 next_size(g, blocks, INSTR_TIME_GET_MILLISEC(now), low, high));
 		return BATCH_COPIED;
 	}
-	if (error_is_transient(*error) || is_clash(*error))
+	if (error_is_transient(*error) || is_clash(*error) || may_pass_again(&b, *error))
 	{
 		job_range_note_retry(&b.range, Max(1, blocks / 2));
 		return BATCH_YIELDED;

@@ -83,7 +83,7 @@ may_read(const Mapping *m)
 }
 
 /*
- * Copies the rows of a leaf's blocks from first to before end, under the latest
+ * Copies the rows of a leaf's blocks from first to before end, under the active
  * snapshot, as the mapping's owner; false if that needs SQL.  *rows is how many
  * were inserted.  Locks: ROW EXCLUSIVE on the target.
  */
@@ -102,7 +102,6 @@ direct_copy(const Mapping *m, Oid leaf, BlockNumber first, BlockNumber end, int6
 	{
 		Relation	source = table_open(leaf, AccessShareLock);
 
-		PushActiveSnapshot(GetLatestSnapshot());
 		run.values = palloc(sizeof(Datum) * run.d->target_natts);
 		run.nulls = palloc(sizeof(bool) * run.d->target_natts);
 		run.target = plain_table_open(m->target, run.d->key_index, run.d->nkeys, run.d->program->writes);
@@ -114,7 +113,6 @@ direct_copy(const Mapping *m, Oid leaf, BlockNumber first, BlockNumber end, int6
 		ExecDropSingleTupleTableSlot(run.raw);
 		if (run.converted != NULL)
 			ExecDropSingleTupleTableSlot(run.converted);
-		PopActiveSnapshot();
 		table_close(source, NoLock);
 	}
 	identity_restore(&identity);

@@ -10,6 +10,9 @@
  * under the migration's lock: whoever holds that lock and finds it running
  * knows that it will see what this call commits.
  *
+ * While a copy is open it waits, also at its end, where the copy settles the
+ * keys itself: what one of them has taken, the other does not see.
+ *
  * Errors do not end it.  A key that cannot be settled waits longer each time
  * (dirty_key.retry_at); after any other error the next pass does.
  */
@@ -178,7 +181,7 @@ sync_turn(const Job *job, const Migration *g)
 		next_pass = Min(next_pass, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), interval));
 	if (!in_pass && sync_sleep_ms() > 0)
 		return TURN_SLEEP;
-	if (sync_must_wait(g))
+	if (job_find_open(g->id, "backfill") != NULL)
 	{
 		job_set_throttle(job->id, "the backfill settles the keys at its end");
 		next_pass = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), interval);
