@@ -229,6 +229,24 @@ plain_table_new_row(PlainTable *t)
 	return ExecClearTuple(t->buffered[t->nbuffered]);
 }
 
+/* Inserts the rows that were added. */
+static void
+flush_rows(PlainTable *t)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(t->estate));
+
+	if (t->nbuffered > 0)
+		table_multi_insert(t->rel, t->buffered, t->nbuffered, t->cid, 0, t->bulk);
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < t->nbuffered; i++)
+	{
+		finish_insert(t, t->buffered[i]);
+		ExecClearTuple(t->buffered[i]);
+	}
+	t->nbuffered = 0;
+	t->buffered_bytes = 0;
+}
+
 /*
  * Inserts the row that plain_table_new_row gave, with others, as COPY does:
  * many rows of a page are one WAL record.  The values are copied.
@@ -243,25 +261,7 @@ plain_table_add_row(PlainTable *t)
 	ExecMaterializeSlot(row);
 	t->buffered_bytes += ExecFetchSlotHeapTuple(row, false, &free_tuple)->t_len;
 	if (t->nbuffered == MAX_BUFFERED_ROWS || t->buffered_bytes >= MAX_BUFFERED_BYTES)
-		plain_table_flush(t);
-}
-
-/* Inserts the rows that were added. */
-void
-plain_table_flush(PlainTable *t)
-{
-	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(t->estate));
-
-	if (t->nbuffered > 0)
-		table_multi_insert(t->rel, t->buffered, t->nbuffered, t->cid, 0, t->bulk);
-	MemoryContextSwitchTo(old);
-	for (int i = 0; i < t->nbuffered; i++)
-	{
-		finish_insert(t, t->buffered[i]);
-		ExecClearTuple(t->buffered[i]);
-	}
-	t->nbuffered = 0;
-	t->buffered_bytes = 0;
+		flush_rows(t);
 }
 
 /* Gives back what buffered rows need. */
@@ -320,7 +320,7 @@ plain_table_close(PlainTable *t)
 {
 	Relation	rel = t->rel;
 
-	plain_table_flush(t);
+	flush_rows(t);
 	if (t->fires)
 		AfterTriggerEndQuery(t->estate);
 	free_buffer(t);

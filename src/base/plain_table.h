@@ -39,7 +39,6 @@ extern bool plain_table_find(PlainTable *t, ScanKey keys, int nkeys, bool commit
 extern void plain_table_insert(PlainTable *t);
 extern TupleTableSlot *plain_table_new_row(PlainTable *t);
 extern void plain_table_add_row(PlainTable *t);
-extern void plain_table_flush(PlainTable *t);
 extern bool plain_table_update(PlainTable *t);
 extern bool plain_table_delete(PlainTable *t);
 

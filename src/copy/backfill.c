@@ -6,9 +6,10 @@
  * scan.  A target row that is there already was written by a dual write or an
  * earlier batch, and is at least as new.  Few batches meet one: they are first
  * inserted as if there were none, below SQL where the target is plain, and
- * after a unique violation once more with ON CONFLICT (key) DO NOTHING.  The source is never written, nor are its rows locked; but in
- * place, where the rows that differ are updated, except those that somebody
- * has locked.
+ * after a unique violation once more with ON CONFLICT (key) DO NOTHING.
+ *
+ * The source is never written, nor are its rows locked; but in place, where the
+ * rows that differ are updated, except those that somebody has locked.
  *
  * Rows that move while the copy runs were updated, and so dual-written; blocks
  * that are added hold only such rows.  A rewrite of the heap makes block

@@ -19,16 +19,9 @@
 MappingColumn *
 projection_column(const Mapping *m, const char *name)
 {
-	ListCell   *lc;
+	int			number = ref_column_number(m, name);
 
-	foreach(lc, m->columns)
-	{
-		MappingColumn *c = lfirst(lc);
-
-		if (strcmp(c->target, name) == 0)
-			return c;
-	}
-	return NULL;
+	return number > 0 ? list_nth(m->columns, number - 1) : NULL;
 }
 
 /* Returns a row if the target holds any that the mapping answers for. */
