@@ -32,17 +32,29 @@ SQL
 my $equal = q{SELECT count(*) FROM ((SELECT id, upper(v) FROM src EXCEPT ALL TABLE tgt)
 	UNION ALL (TABLE tgt EXCEPT ALL SELECT id, upper(v) FROM src)) x};
 
+# The answer to a query.  A server whose worker was killed ends every session, perhaps a moment later, and is back
+# within moments.
+sub ask
+{
+	my ($query) = @_;
+
+	for (1 .. 600)
+	{
+		my ($rc, $out) = $node->psql('postgres', $query);
+		return $out if $rc == 0;
+		usleep(100_000);
+	}
+	die "no answer to $query";
+}
+
 sub resume
 {
-	# after a crash the server is back within moments
-	$node->poll_query_until('postgres', 'SELECT true') or die "the server did not come back";
-	$node->safe_psql('postgres', q{SELECT migrate_backfill('m', workers => 2, batch_size => 50)});
+	ask(q{SELECT migrate_backfill('m', workers => 2, batch_size => 50)});
 }
 
 sub kill_a_worker
 {
-	my $pid = $node->safe_psql('postgres',
-		q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'migrate_ext worker' ORDER BY random() LIMIT 1});
+	my $pid = ask(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'migrate_ext worker' ORDER BY random() LIMIT 1});
 	return 0 if $pid eq '';
 	kill 'KILL', $pid;
 	return 1;
@@ -71,7 +83,7 @@ SQL
 				'>', \my $out, '2>', \my $err);
 		}
 		usleep(10_000 + rand(150_000));
-		last unless $node->safe_psql('postgres', q{SELECT state FROM migrate_progress('m')}) eq 'running';
+		last unless ask(q{SELECT state FROM migrate_progress('m')}) eq 'running';
 		if ($round % 2)
 		{
 			$crashes += kill_a_worker();
