@@ -34,6 +34,7 @@ OBJS = \
 	src/catalog/mapping_column.o \
 	src/catalog/migration.o \
 	src/catalog/rejected_row.o \
+	src/catalog/sample.o \
 	src/catalog/verification.o \
 	src/catalog/write_error.o \
 	src/projection/comparison.o \
@@ -58,8 +59,10 @@ OBJS = \
 	src/capture/trigger_function.o \
 	src/copy/backfill.o \
 	src/copy/direct_copy.o \
+	src/copy/range_plan.o \
 	src/copy/sync.o \
 	src/copy/sync_pass.o \
+	src/copy/throttle.o \
 	src/verify/compare.o \
 	src/verify/repair.o \
 	src/verify/table_checksum.o \
@@ -77,6 +80,7 @@ OBJS = \
 	src/lifecycle/start.o \
 	src/worker/launch.o \
 	src/worker/main.o \
+	src/worker/pace.o \
 	src/worker/request.o \
 	src/worker/sync_job.o \
 	src/worker/wait.o \
@@ -101,13 +105,13 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \
 	old_snapshot sync_writes merged_rows cascade partition_change truncate both_sides unique_wait batch_snapshot
 PGTAP     = contract
-TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile 007_stress 008_interrupt 009_sync_worker 011_replication 012_dump 013_prepared
+TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile 007_stress 008_interrupt 009_sync_worker 011_replication 012_dump 013_prepared 014_throttle
 
 REGRESS_OPTS   = --inputdir=test
 ISOLATION_OPTS = --inputdir=test/isolation

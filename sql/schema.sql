@@ -82,6 +82,8 @@ CREATE TABLE migrate_ext.job (
 	keys_settled	bigint NOT NULL DEFAULT 0,
 	keys_per_second	float8,
 	throttle_reason	text,
+	lag_paused		boolean NOT NULL DEFAULT false,
+	halvings		int NOT NULL DEFAULT 0,
 	error_sqlstate	text,
 	error_message	text,
 	error_context	text
@@ -90,6 +92,8 @@ CREATE UNIQUE INDEX job_one_open ON migrate_ext.job (migration_id, kind)
 	WHERE status NOT IN ('cancelled', 'done');
 COMMENT ON TABLE migrate_ext.job IS 'one backfill, sync or verify run';
 COMMENT ON COLUMN migrate_ext.job.keys_per_second IS 'of a sync: keys settled in the last interval, per second';
+COMMENT ON COLUMN migrate_ext.job.lag_paused IS 'a replica was more than pause_replica_lag behind, and is not below max_replica_lag yet';
+COMMENT ON COLUMN migrate_ext.job.halvings IS 'how often that was so: each time batches are half as large';
 COMMENT ON COLUMN migrate_ext.job.finished_xid IS 'last transaction of the job: snapshots older than it do not see all copied rows';
 
 CREATE TABLE migrate_ext.job_range (
@@ -112,6 +116,7 @@ CREATE TABLE migrate_ext.job_range (
 	PRIMARY KEY (job_id, range_no),
 	CHECK (next_block BETWEEN first_block AND end_block)
 ) WITH (fillfactor = 50);
+CREATE INDEX job_range_open ON migrate_ext.job_range (job_id, stage, range_no) WHERE NOT done;
 COMMENT ON TABLE migrate_ext.job_range IS 'a range of heap blocks of a leaf relation; next_block moves on in the transaction that copied the rows before it';
 COMMENT ON COLUMN migrate_ext.job_range.stage IS 'copied when all lower ones are: foreign keys of the targets name rows of theirs';
 
@@ -151,14 +156,36 @@ CREATE TABLE migrate_ext.rejected_row (
 	rejected_row_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
 	key				jsonb,
-	sqlstate		text NOT NULL,
-	message			text NOT NULL,
+	sqlstate		text,
+	message			text,
+	constraint_name	text,
 	rule			text,
+	action			text NOT NULL DEFAULT 'reject' CHECK (action IN ('reject', 'flag')),
 	row_image		jsonb,
-	rejected_at		timestamptz NOT NULL DEFAULT clock_timestamp()
+	rejected_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	CHECK ((rule IS NULL) = (message IS NOT NULL))
 );
 CREATE INDEX ON migrate_ext.rejected_row (mapping_id);
-COMMENT ON TABLE migrate_ext.rejected_row IS 'source rows that cannot be stored in the target, with the reason';
+-- keys may be longer than a btree takes
+CREATE INDEX ON migrate_ext.rejected_row USING hash (key);
+COMMENT ON TABLE migrate_ext.rejected_row IS 'source rows that could not be stored in the target, or met a rule, with the reason';
+COMMENT ON COLUMN migrate_ext.rejected_row.key IS 'target key columns and values; null: they could not be derived';
+COMMENT ON COLUMN migrate_ext.rejected_row.action IS 'reject: the row is not in the target; flag: it is';
+COMMENT ON COLUMN migrate_ext.rejected_row.row_image IS 'the source row as it was';
+
+CREATE TABLE migrate_ext.mapping_rule (
+	mapping_rule_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
+	name			text NOT NULL CHECK (name <> ''),
+	condition		text NOT NULL,
+	scope			text NOT NULL,
+	action			text NOT NULL CHECK (action IN ('reject', 'flag')),
+	whole_row		boolean NOT NULL,
+	UNIQUE (mapping_id, name)
+);
+COMMENT ON TABLE migrate_ext.mapping_rule IS 'condition over the source row: rows that meet it are left out of the target, or only listed';
+COMMENT ON COLUMN migrate_ext.mapping_rule.scope IS 'the same condition over the row as a target, for the way back';
+COMMENT ON COLUMN migrate_ext.mapping_rule.whole_row IS 'the condition uses the source row as a value';
 
 CREATE TABLE migrate_ext.verification (
 	verification_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -251,10 +278,12 @@ CREATE TABLE migrate_ext.sample (
 	batch_rows		bigint NOT NULL,
 	batch_ms		double precision NOT NULL,
 	pending			bigint NOT NULL,
+	replica_lag_ms	double precision,
 	throttle_reason	text
 );
 CREATE INDEX ON migrate_ext.sample (migration_id, taken_at);
-COMMENT ON TABLE migrate_ext.sample IS 'time series of a copy: rows, batch size, lag, throttle reason';
+COMMENT ON TABLE migrate_ext.sample IS 'time series of a copy, a row every sample_interval: rows and blocks so far, last batch, lag, throttle reason';
+COMMENT ON COLUMN migrate_ext.sample.pending IS 'dirty keys, counted up to 100000';
 
 CREATE TABLE migrate_ext.event (
 	event_id		bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -278,6 +307,8 @@ SELECT pg_catalog.pg_extension_config_dump('migrate_ext.migration_migration_id_s
 SELECT pg_catalog.pg_extension_config_dump('migrate_ext.mapping', '');
 SELECT pg_catalog.pg_extension_config_dump('migrate_ext.mapping_mapping_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('migrate_ext.mapping_column', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.mapping_rule', '');
+SELECT pg_catalog.pg_extension_config_dump('migrate_ext.mapping_rule_mapping_rule_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('migrate_ext.dirty_key', '');
 SELECT pg_catalog.pg_extension_config_dump('migrate_ext.dirty_key_dirty_key_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('migrate_ext.rejected_row', '');

@@ -88,8 +88,18 @@ CREATE VIEW migrate_ext.progress AS
 		coalesce(r.rows, 0) AS rows_written,
 		round((r.rows / nullif(extract(epoch FROM coalesce(j.finished_at, clock_timestamp()) - j.started_at), 0))::numeric, 0)
 			AS rows_per_second,
-		CASE WHEN j.status IN ('requested', 'running') AND w.workers > 0 AND r.done > 0 AND r.done < r.total THEN
-			(clock_timestamp() - j.started_at) * ((r.total - r.done)::float8 / r.done) END AS eta,
+		CASE WHEN e.active AND r.done < r.total THEN CASE
+			WHEN b.blocks > 0 THEN b.elapsed * ((r.total - r.done)::float8 / b.blocks)
+			WHEN r.done > 0 THEN (clock_timestamp() - j.started_at) * ((r.total - r.done)::float8 / r.done) END END AS eta,
+		CASE WHEN e.active AND r.done < r.total THEN CASE
+			WHEN b.blocks > 0 THEN format('rate of the last %s s', round(extract(epoch FROM b.elapsed)))
+			WHEN r.done > 0 THEN 'rate since the start' END END AS eta_basis,
+		CASE WHEN e.active THEN round((b.rows / extract(epoch FROM b.elapsed))::numeric, 0) END AS recent_rows_per_second,
+		CASE WHEN e.active THEN round((b.blocks * current_setting('block_size')::int / 1048576.0
+			/ extract(epoch FROM b.elapsed))::numeric, 1) END AS mb_per_second,
+		coalesce(r.ranges_done, 0) AS ranges_done, coalesce(r.ranges, 0) AS ranges_total,
+		l.batch_rows, make_interval(secs => l.replica_lag_ms / 1000) AS replica_lag,
+		x.rejected AS rejected_rows, x.flagged AS flagged_rows, p.per_worker,
 		w.workers, coalesce(r.batches, 0) AS batches, coalesce(r.retries, 0) AS retries,
 		coalesce(d.pending, 0)::bigint AS pending_keys, clock_timestamp() - d.oldest AS oldest_pending,
 		j.throttle_reason, coalesce(j.error_message, s.error_message) AS error,
@@ -112,8 +122,26 @@ CREATE VIEW migrate_ext.progress AS
 		WHERE w.migration = g.name AND (w.direction = 'reverse') = (g.phase = 'soak')) a ON true
 	LEFT JOIN LATERAL (SELECT sum(next_block - first_block)::bigint AS done,
 			sum(end_block - first_block)::bigint AS total, sum(rows)::bigint AS rows,
+			count(*) AS ranges, count(*) FILTER (WHERE job_range.done) AS ranges_done,
 			sum(batches)::bigint AS batches, sum(retries)::bigint AS retries
 		FROM migrate_ext.job_range WHERE job_range.job_id = j.job_id) r ON true
+	LEFT JOIN LATERAL (SELECT j.status IN ('requested', 'running') AND w.workers > 0 AS active) e ON true
+	-- what was done since the oldest sample of the last minute
+	LEFT JOIN LATERAL (SELECT clock_timestamp() - s.taken_at AS elapsed, r.rows - s.rows AS rows, r.done - s.blocks AS blocks
+		FROM migrate_ext.sample s WHERE s.migration_id = g.migration_id AND s.job_id = j.job_id
+			AND s.taken_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp() - interval '1 second'
+		ORDER BY s.taken_at LIMIT 1) b ON true
+	LEFT JOIN LATERAL (SELECT s.batch_rows, s.replica_lag_ms FROM migrate_ext.sample s
+		WHERE s.migration_id = g.migration_id AND s.job_id = j.job_id ORDER BY s.taken_at DESC LIMIT 1) l ON true
+	LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE action = 'reject') AS rejected, count(*) FILTER (WHERE action = 'flag') AS flagged
+		FROM migrate_ext.rejected_row JOIN migrate_ext.mapping m USING (mapping_id) WHERE m.migration_id = g.migration_id) x ON true
+	LEFT JOIN LATERAL (SELECT jsonb_agg(jsonb_build_object('pid', k.pid, 'doing', a.query, 'wait_event', a.wait_event,
+			'rows', k.rows, 'batches', k.batches, 'retries', k.retries, 'last_batch', k.last_batch) ORDER BY k.pid) AS per_worker
+		FROM (SELECT o.pid, coalesce(sum(q.rows), 0) AS rows, coalesce(sum(q.batches), 0) AS batches,
+				coalesce(sum(q.retries), 0) AS retries, max(q.touched_at) AS last_batch
+			FROM migrate_ext.job_lock o LEFT JOIN migrate_ext.job_range q ON q.job_id = o.job_id AND q.worker_pid = o.pid
+			WHERE o.job_id = j.job_id GROUP BY o.pid) k
+		LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)) p ON true
 	-- the queues are read once, however many migrations there are
 	LEFT JOIN (SELECT mapping.migration_id, sum(n) AS pending, min(oldest) AS oldest
 		FROM (SELECT mapping_id, count(*) AS n, min(dirtied_at) AS oldest FROM migrate_ext.dirty_key GROUP BY 1) k
@@ -176,7 +204,9 @@ CREATE FUNCTION @extschema@.migrate_progress(migration text DEFAULT NULL)
 		blocks_total bigint, percent numeric, rows_written bigint, rows_per_second numeric, eta interval,
 		workers int, batches bigint, retries bigint, pending_keys bigint, oldest_pending interval,
 		throttle_reason text, error text, sync_state text, sync_rate float8,
-		write_errors bigint, write_error_rate numeric)
+		write_errors bigint, write_error_rate numeric, recent_rows_per_second numeric, mb_per_second numeric,
+		eta_basis text, ranges_done bigint, ranges_total bigint, batch_rows bigint, replica_lag interval,
+		rejected_rows bigint, flagged_rows bigint, per_worker jsonb)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_progress';
 REVOKE ALL ON FUNCTION @extschema@.migrate_progress(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_progress(text) IS 'how far the backfill is, and what is pending';

@@ -108,6 +108,13 @@
 	index_beginscan((rel), (index), (snapshot), (nkeys), 0)
 #endif
 
+/* Extensions name their wait events from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define named_wait_event(name)		WaitEventExtensionNew(name)
+#else
+#define named_wait_event(name)		PG_WAIT_EXTENSION
+#endif
+
 /* The number of this session's transaction, a part of its virtual one from 17 on. */
 #if PG_VERSION_NUM >= 170000
 #define MY_LXID						(MyProc->vxid.lxid)

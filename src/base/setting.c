@@ -21,11 +21,14 @@ typedef enum SettingKind
 {
 	SETTING_INT,
 	SETTING_MS,
+	SETTING_KB,
 	SETTING_BOOL,
 	SETTING_RANGE,				/* "low..high" or one number for both */
 	SETTING_TIME_ZONE,
 	SETTING_STALE_WRITES,		/* reject or forward */
-	SETTING_RATE				/* from 0 to 1 */
+	SETTING_REAL,
+	SETTING_TEXT,
+	SETTING_WINDOW				/* "22:00-06:00", or nothing */
 } SettingKind;
 
 typedef struct SettingDef
@@ -46,8 +49,22 @@ static const SettingDef definitions[] =
 	{"sync_interval", SETTING_MS, "0", 0, 86400000},
 	{"cutover_lock_timeout", SETTING_MS, "2000", 1, 60000},
 	{"cutover_attempts", SETTING_INT, "10", 1, 1000},
-	{"max_write_error_rate", SETTING_RATE, "0.001", 0, 1},
+	{"max_write_error_rate", SETTING_REAL, "0.001", 0, 1},
 	{"min_write_errors", SETTING_INT, "100", 1, INT_MAX},
+	{"max_rejects", SETTING_INT, "1000", 0, INT_MAX},
+	{"max_rejected_rate", SETTING_REAL, "0.001", 0, 1},
+	{"max_replica_lag", SETTING_MS, "5000", 0, 86400000},
+	{"pause_replica_lag", SETTING_MS, "30000", 0, 86400000},
+	{"max_replica_lag_bytes", SETTING_KB, "0", 0, INT_MAX},
+	{"replicas", SETTING_TEXT, "", 0, 0},
+	{"max_wal_rate", SETTING_KB, "0", 0, INT_MAX},
+	{"max_lock_waiters", SETTING_INT, "5", 0, INT_MAX},
+	{"max_xmin_age", SETTING_INT, "10000000", 0, 2000000000},
+	{"yield_to_wraparound_vacuum", SETTING_BOOL, "on", 0, 0},
+	{"max_sessions_per_core", SETTING_REAL, "0", 0, 10000},
+	{"throttle_query", SETTING_TEXT, "", 0, 0},
+	{"run_window", SETTING_WINDOW, "", 0, 0},
+	{"sample_interval", SETTING_MS, "5000", 100, 3600000},
 	{"max_divergences", SETTING_INT, "1000", 0, 10000000},
 	{"store_values", SETTING_BOOL, "off", 0, 0},
 	{"allow_nonempty_target", SETTING_BOOL, "off", 0, 0},
@@ -85,20 +102,22 @@ reject(const SettingDef *def, const char *value, const char *hint)
 			 hint ? errhint("%s", hint) : 0));
 }
 
-/* Parses an integer, with a unit of time where the setting has one. */
+/* Parses an integer, with a unit of time or memory where the setting has one. */
 static int
 parse_number(const SettingDef *def, const char *value)
 {
 	const char *hint = NULL;
+	int			flags = def->kind == SETTING_MS ? GUC_UNIT_MS : def->kind == SETTING_KB ? GUC_UNIT_KB : 0;
 	int			n;
 
-	if (!parse_int(value, &n, def->kind == SETTING_MS ? GUC_UNIT_MS : 0, &hint))
-		reject(def, value, hint ? hint : (def->kind == SETTING_MS ?
-										  "The value is a time such as \"500ms\" or \"2s\"." :
-										  "The value is a whole number."));
+	if (!parse_int(value, &n, flags, &hint))
+		reject(def, value, hint ? hint :
+			   def->kind == SETTING_MS ? "The value is a time such as \"500ms\" or \"2s\"." :
+			   def->kind == SETTING_KB ? "The value is a size such as \"512kB\" or \"20MB\"." :
+			   "The value is a whole number.");
 	if (n < def->low || n > def->high)
-		reject(def, value, psprintf("The value lies between %d and %d%s.", def->low,
-									def->high, def->kind == SETTING_MS ? " ms" : ""));
+		reject(def, value, psprintf("The value lies between %d and %d%s.", def->low, def->high,
+									def->kind == SETTING_MS ? " ms" : def->kind == SETTING_KB ? " kB" : ""));
 	return n;
 }
 
@@ -117,6 +136,27 @@ parse_range(const SettingDef *def, const char *value, int *low, int *high)
 		reject(def, value, "The value is a range such as \"1000..10000\", or one number.");
 }
 
+/* Parses "hh:mm-hh:mm" into minutes of the day; false for nothing. */
+static bool
+parse_window(const SettingDef *def, const char *value, int *from, int *until)
+{
+	int			from_hour;
+	int			until_hour;
+	char		rest;
+
+	if (value[strspn(value, " ")] == '\0')
+		return false;
+	if (sscanf(value, " %2d:%2d - %2d:%2d %c", &from_hour, from, &until_hour, until, &rest) != 4 ||
+		from_hour < 0 || from_hour > 23 || until_hour < 0 || until_hour > 24 || *from < 0 || *from > 59 ||
+		*until < 0 || *until > 59 || until_hour * 60 + *until > 24 * 60)
+		reject(def, value, "The value is a time of day such as \"22:00-06:00\", or empty.");
+	*from += from_hour * 60;
+	*until += until_hour * 60;
+	if (*from == *until)
+		reject(def, value, "The window is empty.");
+	return true;
+}
+
 /* Checks a value; returns its normal form. */
 char *
 setting_check(const char *name, const char *value)
@@ -125,12 +165,13 @@ setting_check(const char *name, const char *value)
 	bool		flag;
 	int			low;
 	int			high;
-	double		rate;
+	double		number;
 
 	switch (def->kind)
 	{
 		case SETTING_INT:
 		case SETTING_MS:
+		case SETTING_KB:
 			return psprintf("%d", parse_number(def, value));
 		case SETTING_RANGE:
 			parse_range(def, value, &low, &high);
@@ -147,9 +188,14 @@ setting_check(const char *name, const char *value)
 			if (strcmp(value, "reject") != 0 && strcmp(value, "forward") != 0)
 				reject(def, value, "The value is reject or forward.");
 			return pstrdup(value);
-		case SETTING_RATE:
-			if (!parse_real(value, &rate, 0, NULL) || rate < def->low || rate > def->high)
-				reject(def, value, "The value is a number between 0 and 1.");
+		case SETTING_REAL:
+			if (!parse_real(value, &number, 0, NULL) || !(number >= def->low && number <= def->high))
+				reject(def, value, psprintf("The value is a number between %d and %d.", def->low, def->high));
+			return pstrdup(value);
+		case SETTING_TEXT:
+			return pstrdup(value);
+		case SETTING_WINDOW:
+			(void) parse_window(def, value, &low, &high);
 			return pstrdup(value);
 	}
 	return NULL;
@@ -184,12 +230,19 @@ setting_int(Jsonb *settings, const char *name)
 }
 
 double
-setting_rate(Jsonb *settings, const char *name)
+setting_real(Jsonb *settings, const char *name)
 {
-	double		rate = 0;
+	double		number = 0;
 
-	(void) parse_real(setting_text(settings, name), &rate, 0, NULL);
-	return rate;
+	(void) parse_real(setting_text(settings, name), &number, 0, NULL);
+	return number;
+}
+
+/* A time of day's window, in minutes; false where there is none.  It may end on the next day. */
+bool
+setting_window(Jsonb *settings, const char *name, int *from, int *until)
+{
+	return parse_window(find_definition(name), setting_text(settings, name), from, until);
 }
 
 bool

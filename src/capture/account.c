@@ -33,7 +33,7 @@ bool
 account_is_exceeded(const Migration *g, const WriteAccount *account)
 {
 	return account->errors >= setting_int(g->settings, "min_write_errors") &&
-		account->rate > setting_rate(g->settings, "max_write_error_rate");
+		account->rate > setting_real(g->settings, "max_write_error_rate");
 }
 
 /* Notes a dual write that failed; key is one of the keys, or 0. */

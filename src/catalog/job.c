@@ -14,7 +14,7 @@
 
 #define JOB_SELECT \
 	"SELECT job_id, migration_id, kind, status, step, workers, coalesce(batch_rows, 0), " \
-	"run_until, error_sqlstate, error_message FROM migrate_ext.job "
+	"run_until, error_sqlstate, error_message, lag_paused, halvings, throttle_reason FROM migrate_ext.job "
 
 static SpiArg
 interval_arg(Interval *value)
@@ -63,6 +63,9 @@ fetch(const char *sql, const SpiArg *args, int nargs)
 		job->run_until = spi_is_null(0, 8) ? 0 : DatumGetTimestampTz(spi_get_datum(0, 8));
 		job->error_sqlstate = spi_get_text(&scope, 0, 9);
 		job->error_message = spi_get_text(&scope, 0, 10);
+		job->lag_paused = spi_get_bool(0, 11);
+		job->halvings = DatumGetInt32(spi_get_datum(0, 12));
+		job->throttle_reason = spi_get_text(&scope, 0, 13);
 	}
 	spi_close(&scope);
 	return job;
@@ -112,11 +115,20 @@ job_request_again(int64 id, int workers, int batch_rows, Interval *run_for)
 	change("UPDATE migrate_ext.job SET status = 'requested', finished_at = NULL, "
 		   "workers = coalesce(nullif($2, 0), workers), "
 		   "batch_rows = coalesce(nullif($3, 0), batch_rows), "
-		   "run_until = clock_timestamp() + $4, throttle_reason = NULL, "
+		   "run_until = clock_timestamp() + $4, throttle_reason = NULL, lag_paused = false, halvings = 0, "
 		   "error_sqlstate = NULL, error_message = NULL, error_context = NULL "
 		   "WHERE job_id = $1",
 		   SPI_ARGS(spi_int8(id), spi_int4(workers), spi_int4(batch_rows),
 					interval_arg(run_for)));
+}
+
+/* Changes the number of workers and the batch size of a job; 0 keeps them. */
+void
+job_resize(int64 id, int workers, int batch_rows)
+{
+	change("UPDATE migrate_ext.job SET workers = coalesce(nullif($2, 0), workers), "
+		   "batch_rows = coalesce(nullif($3, 0), batch_rows) WHERE job_id = $1",
+		   SPI_ARGS(spi_int8(id), spi_int4(workers), spi_int4(batch_rows)));
 }
 
 /* A worker begins: false if the job is over already. */
@@ -184,6 +196,22 @@ job_set_throttle(int64 id, const char *reason)
 	change("UPDATE migrate_ext.job SET throttle_reason = $2 "
 		   "WHERE job_id = $1 AND throttle_reason IS DISTINCT FROM $2",
 		   SPI_ARGS(spi_int8(id), spi_text(reason)));
+}
+
+/* Replica lag is above pause_replica_lag: smaller batches from now on.  False if that is known. */
+bool
+job_begin_lag_pause(int64 id)
+{
+	return change("UPDATE migrate_ext.job SET lag_paused = true, halvings = least(halvings + 1, 10) "
+				  "WHERE job_id = $1 AND NOT lag_paused", SPI_ARGS(spi_int8(id))) == 1;
+}
+
+/* Replica lag is below max_replica_lag again; false if it was. */
+bool
+job_end_lag_pause(int64 id)
+{
+	return change("UPDATE migrate_ext.job SET lag_paused = false WHERE job_id = $1 AND lag_paused",
+				  SPI_ARGS(spi_int8(id))) == 1;
 }
 
 /* Counts keys that a sync has settled, and shows its speed. */

@@ -18,6 +18,9 @@ typedef struct Job
 	int			workers;
 	int			batch_rows;		/* 0: the setting */
 	TimestampTz run_until;		/* 0: no limit */
+	bool		lag_paused;		/* replica lag was above pause_replica_lag */
+	int			halvings;		/* of the batch size, for that */
+	char	   *throttle_reason;
 	char	   *error_sqlstate;
 	char	   *error_message;
 } Job;
@@ -28,6 +31,7 @@ extern Job *job_get(int64 id);
 extern Job *job_find_open(int64 migration_id, const char *kind);
 extern Job *job_find_last(int64 migration_id, const char *kind);
 extern void job_request_again(int64 id, int workers, int batch_rows, Interval *run_for);
+extern void job_resize(int64 id, int workers, int batch_rows);
 extern bool job_start(int64 id);
 extern bool job_is_active(int64 id);
 extern bool job_advance(int64 id, const char *from_step, const char *to_step);
@@ -37,6 +41,8 @@ extern void job_cancel_all(int64 migration_id);
 extern void job_note_keys(int64 id, int64 settled, double per_second);
 extern void job_set_error(int64 id, const char *sqlstate, const char *message,
 						  const char *context);
+extern bool job_begin_lag_pause(int64 id);
+extern bool job_end_lag_pause(int64 id);
 extern void job_set_throttle(int64 id, const char *reason);
 
 #endif							/* MIGRATE_JOB_H */

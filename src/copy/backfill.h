@@ -18,8 +18,13 @@ typedef enum BatchOutcome
 	BATCH_FAILED				/* error is set */
 } BatchOutcome;
 
-extern bool backfill_plan_ranges(int64 job_id, int64 migration_id);
-extern BatchOutcome backfill_batch(const Job *job, const Migration *g, ErrorData **error);
-extern void backfill_wait_for_writers(int64 migration_id);
+typedef struct BatchResult
+{
+	int64		rows;			/* inserted */
+	double		ms;
+	ErrorData  *error;			/* why it failed */
+} BatchResult;
+
+extern BatchOutcome backfill_batch(const Job *job, const Migration *g, BatchResult *result);
 
 #endif							/* MIGRATE_BACKFILL_H */

@@ -11,19 +11,15 @@
 #include "utils/guc.h"
 
 #include "base/compat.h"
-#include "base/setting.h"
 #include "capture/trigger.h"
 #include "catalog/event.h"
 #include "catalog/job.h"
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
-#include "copy/sync_pass.h"
-#include "lifecycle/cutover.h"
 #include "lifecycle/phase.h"
 
 MIGRATE_FUNCTION(migrate_create);
 MIGRATE_FUNCTION(migrate_unmap);
-MIGRATE_FUNCTION(migrate_set);
 MIGRATE_FUNCTION(migrate_drop);
 
 /*
@@ -76,39 +72,6 @@ migrate_unmap(PG_FUNCTION_ARGS)
 	migration_mark_changed(g->id);
 	event_record(g, "unmapped", NULL, psprintf("{\"mapping\": %lld}", (long long) id), NULL);
 	PG_RETURN_VOID();
-}
-
-/*
- * migrate_set(migration text, setting text, value text) RETURNS text: the
- * value that was in force before.  A null value goes back to the default.
- */
-Datum
-migrate_set(PG_FUNCTION_ARGS)
-{
-	Migration  *g;
-	char	   *name;
-	char	   *value;
-	char	   *before;
-
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("migration and setting must not be null")));
-	g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	before = strcmp(name, "sync_interval") == 0 ?
-		psprintf("%d", sync_interval(g, migration_is_switched(g))) : setting_text(g->settings, name);
-	value = PG_ARGISNULL(2) ? NULL : setting_check(name, text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	if (strcmp(name, "time_zone") == 0)
-		phase_require(g, "migrate_set('time_zone')", PHASES("planned", "rolled_back"));
-	migration_set_setting(g->id, name, value);
-	mapping_invalidate(g->id);
-	if (strcmp(name, "stale_writes") == 0)
-		cutover_change_stale_writes(migration_get_by_id(g->id));
-	event_record(g, "setting", NULL, NULL,
-				 psprintf("%s: %s -> %s", name, before, value ? value : "default"));
-	sync_wanted_hook(g, migration_is_switched(g));
-	PG_RETURN_TEXT_P(cstring_to_text(before));
 }
 
 /* migrate_drop(migration text): forgets a migration; its events stay. */

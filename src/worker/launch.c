@@ -86,9 +86,9 @@ launch_release_job(int64 job_id)
 	}
 }
 
-/* How many sessions work on the job? */
-int
-launch_count_workers(int64 job_id)
+/* How many sessions with a pid from first to before end work on the job? */
+static int
+count_workers(int64 job_id, int first, int end)
 {
 	LockData   *locks = GetLockStatusData();
 	LOCKTAG		tag;
@@ -97,11 +97,26 @@ launch_count_workers(int64 job_id)
 	set_tag(&tag, job_id, JOB_LOCK_FIELD);
 	for (int i = 0; i < locks->nelements; i++)
 	{
-		if (memcmp(&locks->locks[i].locktag, &tag, sizeof(LOCKTAG)) == 0 &&
+		if (memcmp(&locks->locks[i].locktag, &tag, sizeof(LOCKTAG)) == 0 && locks->locks[i].pid >= first &&
+			locks->locks[i].pid < end &&
 			(locks->locks[i].holdMask & LOCKBIT_ON(ShareLock)) != 0)
 			n++;
 	}
 	return n;
+}
+
+/* How many sessions work on the job? */
+int
+launch_count_workers(int64 job_id)
+{
+	return count_workers(job_id, 0, INT_MAX);
+}
+
+/* Is this session one too many, where so many are wanted?  Each decides for itself, and all alike. */
+bool
+launch_is_surplus(int64 job_id, int wanted)
+{
+	return count_workers(job_id, 0, MyProcPid) >= wanted;
 }
 
 bool
@@ -147,7 +162,7 @@ launch_worker(const Migration *g, const char *function, int64 job_id, pid_t noti
 
 /* Waits until the worker shows its lock, or is gone. */
 static void
-wait_until_holding(BackgroundWorkerHandle *handle, int64 job_id, int expected)
+wait_until_holding(BackgroundWorkerHandle *handle, int64 job_id)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WORKER_START_MS);
 	pid_t		pid;
@@ -157,7 +172,7 @@ wait_until_holding(BackgroundWorkerHandle *handle, int64 job_id, int expected)
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("could not start background worker"),
 				 errhint("More details may be in the server log.")));
-	while (launch_count_workers(job_id) < expected)
+	while (count_workers(job_id, pid, pid + 1) == 0)
 	{
 		if (GetBackgroundWorkerPid(handle, &pid) != BGWH_STARTED ||
 			GetCurrentTimestamp() > deadline)
@@ -173,13 +188,14 @@ wait_until_holding(BackgroundWorkerHandle *handle, int64 job_id, int expected)
 }
 
 /*
- * Starts workers for a job of the current transaction, and returns when they
- * run.  Fewer than asked for is a warning, none an error.
+ * Starts workers for a job until so many run.  Those of a job of the current
+ * transaction begin when it commits.  Fewer than asked for is a warning, none an
+ * error.
  */
 void
 launch_workers(const Migration *g, int64 job_id, int workers)
 {
-	int			started = 0;
+	int			started = launch_count_workers(job_id);
 
 	if (!launch_worker_can_connect(g))
 		ereport(ERROR,
@@ -193,7 +209,8 @@ launch_workers(const Migration *g, int64 job_id, int workers)
 
 		if (handle == NULL)
 			break;
-		wait_until_holding(handle, job_id, ++started);
+		wait_until_holding(handle, job_id);
+		started++;
 	}
 	if (started == 0)
 		ereport(ERROR,

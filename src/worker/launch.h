@@ -25,6 +25,7 @@ extern BackgroundWorkerHandle *launch_worker(const Migration *g, const char *fun
 extern void launch_workers(const Migration *g, int64 job_id, int workers);
 extern bool launch_job_is_running(int64 job_id);
 extern int	launch_count_workers(int64 job_id);
+extern bool launch_is_surplus(int64 job_id, int wanted);
 extern void launch_hold_job(int64 job_id);
 extern bool launch_become_finisher(int64 job_id);
 extern void launch_release_job(int64 job_id);

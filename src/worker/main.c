@@ -43,9 +43,11 @@
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
 #include "copy/backfill.h"
+#include "copy/range_plan.h"
 #include "copy/sync_pass.h"
 #include "worker/launch.h"
 #include "worker/main.h"
+#include "worker/pace.h"
 #include "worker/sync_job.h"
 
 /* Milliseconds between two looks while paused or waiting for other workers. */
@@ -68,14 +70,13 @@ static uint64 turns = 0;
 
 /* Sleeps without a snapshot, which would hold back vacuum everywhere. */
 static void
-nap(long ms)
+nap(long ms, uint32 event)
 {
 	bool		active = ActiveSnapshotSet();
 
 	if (active)
 		PopActiveSnapshot();
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
-					 PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, event);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
@@ -106,24 +107,26 @@ fail(const Job *job, const Migration *g, const ErrorData *error)
 static Turn
 turn_copy(const Job *job, const Migration *g)
 {
-	ErrorData  *error = NULL;
+	BatchResult result = {0};
 
-	switch (backfill_batch(job, g, &error))
+	switch (backfill_batch(job, g, &result))
 	{
 		case BATCH_COPIED:
+			pace_note_batch(result.rows, result.ms);
 			return TURN_AGAIN;
 		case BATCH_YIELDED:
 			return TURN_YIELD;
 		case BATCH_FAILED:
-			fail(job, g, error);
+			fail(job, g, result.error);
 			return TURN_END;
 		case BATCH_NONE:
 			break;
 	}
 	if (!job_range_all_done(job->id))
 		return TURN_WAIT;		/* other workers hold the last ranges */
-	if (backfill_plan_ranges(job->id, g->id))
+	if (range_plan_make(job->id, g->id))
 		return TURN_AGAIN;
+	pace_sample(job, g);
 	(void) job_advance(job->id, "copy", "barrier");
 	return TURN_AGAIN;
 }
@@ -170,6 +173,20 @@ turn_drain(const Job *job, const Migration *g)
 	return TURN_END;
 }
 
+/* Is this worker one too many, since the number was changed? */
+static bool
+is_surplus(const Job *job)
+{
+	static int64 job_id = 0;
+	static int	workers;
+
+	if (job_id == job->id && workers == job->workers)
+		return false;
+	job_id = job->id;
+	workers = job->workers;
+	return launch_is_surplus(job->id, workers);
+}
+
 /* Decides and does the next piece of work, in a transaction of its own. */
 static Turn
 take_turn(int64 job_id)
@@ -186,13 +203,10 @@ take_turn(int64 job_id)
 	}
 	if (strcmp(job->kind, "sync") == 0)
 		return sync_turn(job, g);
-	if (g->paused)
-	{
-		job_set_throttle(job->id, "paused");
-		job_show(g, "paused");
-		return TURN_WAIT;
-	}
-	job_set_throttle(job->id, NULL);
+	if (is_surplus(job))
+		return TURN_END;
+	if (!pace_may_go(job, g))
+		return TURN_THROTTLE;
 	if (strcmp(job->step, "copy") == 0)
 		return turn_copy(job, g);
 	if (!launch_become_finisher(job->id))
@@ -224,7 +238,7 @@ wait_for_writers(int64 job_id)
 	{
 		(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
-		backfill_wait_for_writers(job->migration_id);
+		range_plan_wait_for_writers(job->migration_id);
 	}
 	AtEOXact_GUC(true, level);
 }
@@ -241,11 +255,28 @@ apply_lock_timeout(int64 job_id)
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
+/* What pg_stat_activity shows while a worker naps after a turn. */
+static uint32
+wait_event(Turn turn)
+{
+	static uint32 events[TURN_END + 1];
+	static const char *const names[] = {
+		[TURN_YIELD] = "MigrateYield", [TURN_WAIT] = "MigrateOtherWorkers",
+		[TURN_THROTTLE] = "MigrateThrottle", [TURN_SLEEP] = "MigrateIdle"
+	};
+
+	if (turn > TURN_SLEEP || names[turn] == NULL)
+		return PG_WAIT_EXTENSION;
+	if (events[turn] == 0)
+		events[turn] = named_wait_event(names[turn]);
+	return events[turn];
+}
+
 static long
 nap_ms(Turn turn)
 {
 	return turn == TURN_SLEEP ? Min(SLEEP_MS, sync_sleep_ms()) :
-		turn == TURN_WAIT ? POLL_MS : turn == TURN_YIELD ? YIELD_MS : 0;
+		turn == TURN_WAIT || turn == TURN_THROTTLE ? POLL_MS : turn == TURN_YIELD ? YIELD_MS : 0;
 }
 
 /*
@@ -284,7 +315,7 @@ job_work(int64 job_id, JobCommit commit)
 		turns++;
 		if (turn == TURN_SLEEP)
 			pgstat_report_activity(STATE_IDLE, NULL);
-		nap(nap_ms(turn));
+		nap(nap_ms(turn), wait_event(turn));
 	}
 	MemoryContextDelete(context);
 }
@@ -425,6 +456,6 @@ migrate_worker_main(Datum arg)
 			break;
 		if (turns > before)
 			i = 0;				/* it comes forward */
-		nap(POLL_MS);
+		nap(POLL_MS, wait_event(TURN_WAIT));
 	}
 }

@@ -19,6 +19,7 @@ typedef enum Turn
 	TURN_AGAIN,
 	TURN_YIELD,
 	TURN_WAIT,
+	TURN_THROTTLE,				/* paused, or a signal says so */
 	TURN_SLEEP,					/* nothing to do until something is due */
 	TURN_BARRIER,
 	TURN_END

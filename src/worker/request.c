@@ -1,6 +1,6 @@
 /*
  * request.c
- *		migrate_backfill, migrate_pause, migrate_resume: asks workers to work.
+ *		migrate_backfill, migrate_set, migrate_pause, migrate_resume: asks workers to work.
  */
 #include "postgres.h"
 
@@ -14,7 +14,9 @@
 #include "catalog/job.h"
 #include "catalog/mapping.h"
 #include "catalog/write_error.h"
-#include "copy/backfill.h"
+#include "copy/range_plan.h"
+#include "copy/sync_pass.h"
+#include "lifecycle/cutover.h"
 #include "lifecycle/gate.h"
 #include "lifecycle/phase.h"
 #include "worker/launch.h"
@@ -22,6 +24,7 @@
 #include "worker/sync_job.h"
 
 MIGRATE_FUNCTION(migrate_backfill);
+MIGRATE_FUNCTION(migrate_set);
 MIGRATE_FUNCTION(migrate_pause);
 MIGRATE_FUNCTION(migrate_resume);
 
@@ -48,10 +51,23 @@ new_job(Migration *g, int workers, int batch_rows, Interval *run_for)
 	if (phase_is(g, "dual_write"))
 		gate_pass(g, "backfill", false, NULL);
 	id = job_insert(g->id, "backfill", workers, batch_rows, run_for, GetUserId());
-	backfill_plan_ranges(id, g->id);
+	range_plan_make(id, g->id);
 	if (phase_is(g, "dual_write"))
 		phase_move(g, "backfill", NULL, NULL);
 	return id;
+}
+
+/* Changes the number of workers and the batch size of a running backfill, where they are given. */
+static void
+resize_running(const Migration *g, int workers, int batch_rows)
+{
+	Job		   *job = job_find_open(g->id, "backfill");
+
+	if (job == NULL || !launch_job_is_running(job->id) || (workers == 0 && batch_rows == 0))
+		return;
+	job_resize(job->id, workers, batch_rows);
+	if (workers > job->workers)
+		launch_workers(g, job->id, workers);
 }
 
 /*
@@ -66,16 +82,17 @@ request_backfill(Migration *g, int workers, int batch_rows, Interval *run_for,
 
 	phase_require(g, "migrate_backfill", PHASES("dual_write", "backfill", "shadow"));
 	*nothing_to_do = false;
-	if (workers == 0)
-		workers = setting_int(g->settings, "workers");
 	job = job_find_open(g->id, "backfill");
 	if (job != NULL && launch_job_is_running(job->id))
 	{
 		ereport(NOTICE,
 				(errmsg("the backfill of migration \"%s\" is running already", g->name)));
+		resize_running(g, workers, batch_rows);
 		*nothing_to_do = true;
 		return job->id;
 	}
+	if (workers == 0)
+		workers = setting_int(g->settings, "workers");
 	if (job != NULL)
 	{
 		job_request_again(job->id, workers, batch_rows, run_for);
@@ -110,8 +127,9 @@ positive_arg(FunctionCallInfo fcinfo, int i, const char *name)
  * migrate_backfill(migration text, workers int, batch_size int, run_for
  * interval) RETURNS bigint: the job's id, as soon as the workers run.
  *
- * Idempotent: a running backfill is reported, an interrupted one goes on, a
- * complete one is left alone.
+ * Idempotent: a running backfill is reported, and takes on the number of workers
+ * and batch size that are given; an interrupted one goes on; a complete one is
+ * left alone.
  */
 Datum
 migrate_backfill(PG_FUNCTION_ARGS)
@@ -133,6 +151,41 @@ migrate_backfill(PG_FUNCTION_ARGS)
 		launch_workers(g, id, job_get(id)->workers);
 	sync_job_ensure(g, migration_is_switched(g));
 	PG_RETURN_INT64(id);
+}
+
+/*
+ * migrate_set(migration text, setting text, value text) RETURNS text: the
+ * value that was in force before.  A null value goes back to the default.
+ */
+Datum
+migrate_set(PG_FUNCTION_ARGS)
+{
+	Migration  *g;
+	char	   *name;
+	char	   *value;
+	char	   *before;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("migration and setting must not be null")));
+	g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	before = strcmp(name, "sync_interval") == 0 ?
+		psprintf("%d", sync_interval(g, migration_is_switched(g))) : setting_text(g->settings, name);
+	value = PG_ARGISNULL(2) ? NULL : setting_check(name, text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	if (strcmp(name, "time_zone") == 0)
+		phase_require(g, "migrate_set('time_zone')", PHASES("planned", "rolled_back"));
+	migration_set_setting(g->id, name, value);
+	mapping_invalidate(g->id);
+	if (strcmp(name, "stale_writes") == 0)
+		cutover_change_stale_writes(migration_get_by_id(g->id));
+	event_record(g, "setting", NULL, NULL,
+				 psprintf("%s: %s -> %s", name, before, value ? value : "default"));
+	if (strcmp(name, "workers") == 0)
+		resize_running(g, setting_int(migration_get_by_id(g->id)->settings, name), 0);
+	sync_job_ensure(g, migration_is_switched(g));
+	PG_RETURN_TEXT_P(cstring_to_text(before));
 }
 
 /* migrate_pause(migration text): workers stop after their current batch. */

@@ -175,7 +175,7 @@ sync_turn(const Job *job, const Migration *g)
 	if (g->paused)
 	{
 		job_set_throttle(job->id, "paused");
-		return TURN_WAIT;
+		return TURN_THROTTLE;
 	}
 	if (!in_pass && error_delay == 0)
 		next_pass = Min(next_pass, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), interval));

@@ -124,8 +124,10 @@ report_progress(const Job *job)
 
 	job_range_sum(job->id, &done, &total, &rows);
 	ereport(NOTICE,
-			(errmsg("backfill %s, step %s: %lld of %lld blocks, %lld rows written",
-					job->status, job->step, (long long) done, (long long) total, (long long) rows)));
+			(errmsg("backfill %s, step %s: %lld of %lld blocks (%.1f %%), %lld rows written%s%s",
+					job->status, job->step, (long long) done, (long long) total,
+					total > 0 ? 100.0 * done / total : 100.0, (long long) rows,
+					job->throttle_reason ? "; waiting: " : "", job->throttle_reason ? job->throttle_reason : "")));
 }
 
 /* Waits a little, outside a transaction's snapshot. */
