@@ -32,6 +32,7 @@ OBJS = \
 	src/catalog/job_range.o \
 	src/catalog/mapping.o \
 	src/catalog/mapping_column.o \
+	src/catalog/mapping_rule.o \
 	src/catalog/migration.o \
 	src/catalog/rejected_row.o \
 	src/catalog/sample.o \
@@ -59,6 +60,7 @@ OBJS = \
 	src/capture/trigger_function.o \
 	src/copy/backfill.o \
 	src/copy/direct_copy.o \
+	src/copy/quarantine.o \
 	src/copy/range_plan.o \
 	src/copy/sync.o \
 	src/copy/sync_pass.o \
@@ -76,7 +78,9 @@ OBJS = \
 	src/lifecycle/lock.o \
 	src/lifecycle/map.o \
 	src/lifecycle/phase.o \
+	src/lifecycle/retry.o \
 	src/lifecycle/rollback.o \
+	src/lifecycle/rule.o \
 	src/lifecycle/start.o \
 	src/worker/launch.o \
 	src/worker/main.o \
@@ -105,7 +109,7 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill quarantine throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \

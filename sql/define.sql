@@ -46,6 +46,13 @@ CREATE FUNCTION @extschema@.migrate_drop(migration text)
 REVOKE ALL ON FUNCTION @extschema@.migrate_drop(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_drop(text) IS 'forgets a migration that is planned, rolled back or done; its events stay';
 
+CREATE FUNCTION @extschema@.migrate_add_rule(migration text, mapping bigint, rule text, condition text,
+	action text DEFAULT 'reject')
+	RETURNS bigint LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_add_rule';
+REVOKE ALL ON FUNCTION @extschema@.migrate_add_rule(text, bigint, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_add_rule(text, bigint, text, text, text) IS
+	'source rows that meet the condition are not moved (reject), or only listed (flag); returns the rule''s id';
+
 -- Plan
 CREATE FUNCTION @extschema@.migrate_assess(migration text)
 	RETURNS TABLE (severity text, subject text, finding text, advice text)

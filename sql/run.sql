@@ -36,3 +36,9 @@ CREATE PROCEDURE @extschema@.migrate_run(migration text)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'migrate_run';
 REVOKE ALL ON PROCEDURE @extschema@.migrate_run(text) FROM PUBLIC;
 COMMENT ON PROCEDURE @extschema@.migrate_run(text) IS 'does the backfill in this session, committing each batch';
+
+CREATE FUNCTION @extschema@.migrate_retry_rejected(migration text)
+	RETURNS bigint LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_retry_rejected';
+REVOKE ALL ON FUNCTION @extschema@.migrate_retry_rejected(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_retry_rejected(text) IS
+	'tries again to store what was rejected; returns how many rows are not listed any more';

@@ -129,6 +129,7 @@ CREATE TABLE migrate_ext.dirty_key (
 	reason			text NOT NULL CHECK (reason IN ('delete', 'error', 'queue', 'truncate', 'reconcile', 'repair')),
 	sqlstate		text,
 	message			text,
+	constraint_name	text,
 	attempts		int NOT NULL DEFAULT 0,
 	retry_at		timestamptz,
 	dirtied_at		timestamptz NOT NULL DEFAULT clock_timestamp(),

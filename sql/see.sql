@@ -25,6 +25,12 @@ CREATE VIEW migrate_ext.divergences AS
 	WHERE v.newest;
 COMMENT ON VIEW migrate_ext.divergences IS 'the keys that the newest verification of each mapping found different';
 
+CREATE VIEW migrate_ext.rejected_rows AS
+	SELECT g.name AS migration, r.mapping_id AS mapping, m.source, m.target, r.rejected_row_id, r.key, r.action, r.rule, r.sqlstate,
+		r.message, r.constraint_name, r.row_image, r.rejected_at, g.owner
+	FROM migrate_ext.rejected_row r JOIN migrate_ext.mapping m USING (mapping_id) JOIN migrate_ext.migration g USING (migration_id);
+COMMENT ON VIEW migrate_ext.rejected_rows IS 'source rows that could not be stored in the target, or met a rule';
+
 CREATE VIEW migrate_ext.ledger AS
 	SELECT v.migration, v.mapping, l.ordinal, l.line, l.rows,
 		CASE WHEN l.line = 'unexplained' THEN l.rows = 0 ELSE true END AS explained, v.owner
@@ -188,7 +194,7 @@ CREATE VIEW migrate_ext.history AS
 	SELECT event_id, migration, at, who, kind, phase, detail, reason FROM migrate_ext.event;
 COMMENT ON VIEW migrate_ext.history IS 'the audit trail: who did what, when, and why';
 
-REVOKE ALL ON migrate_ext.mappings, migrate_ext.verifications, migrate_ext.divergences, migrate_ext.ledger,
+REVOKE ALL ON migrate_ext.rejected_rows, migrate_ext.mappings, migrate_ext.verifications, migrate_ext.divergences, migrate_ext.ledger,
 	migrate_ext.source_writes, migrate_ext.write_accounts, migrate_ext.write_errors, migrate_ext.job_lock, migrate_ext.progress, migrate_ext.status, migrate_ext.gates, migrate_ext.history FROM PUBLIC;
 
 -- See
@@ -210,6 +216,13 @@ CREATE FUNCTION @extschema@.migrate_progress(migration text DEFAULT NULL)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_progress';
 REVOKE ALL ON FUNCTION @extschema@.migrate_progress(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_progress(text) IS 'how far the backfill is, and what is pending';
+
+CREATE FUNCTION @extschema@.migrate_rejected(migration text)
+	RETURNS TABLE (mapping bigint, key jsonb, action text, rule text, sqlstate text, message text, constraint_name text,
+		source_row jsonb, rejected_at timestamptz)
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'migrate_rejected';
+REVOKE ALL ON FUNCTION @extschema@.migrate_rejected(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_rejected(text) IS 'source rows that could not be stored in the target, or met a rule';
 
 CREATE FUNCTION @extschema@.migrate_report(migration text, format text DEFAULT 'markdown')
 	RETURNS text LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_report';

@@ -153,12 +153,12 @@ dirty_key_failed(int64 mapping_id, const int64 *ids, int n, const DirtyKeyError 
 	SpiScope	scope;
 
 	spi_open_catalog(&scope);
-	spi_run("UPDATE migrate_ext.dirty_key SET attempts = attempts + 1, sqlstate = $3, message = $4, "
+	spi_run("UPDATE migrate_ext.dirty_key SET attempts = attempts + 1, sqlstate = $3, message = $4, constraint_name = $5, "
 			"retry_at = clock_timestamp() + least(interval '1 second' * (1 << least(attempts, 10)), "
 			"interval '10 minutes') "
 			"WHERE mapping_id = $1 AND " HAS_ID("$2"),
 			SPI_ARGS(spi_int8(mapping_id), id_array(ids, n), spi_text(error->sqlstate),
-					 spi_text(error->message)));
+					 spi_text(error->message), spi_text(error->constraint)));
 	spi_close(&scope);
 }
 
@@ -211,6 +211,37 @@ dirty_key_any_failed(int64 migration_id)
 					SPI_ARGS(spi_int8(migration_id))) > 0;
 	spi_close(&scope);
 	return found;
+}
+
+/* The keys of a mapping whose settling has failed: a list of FailedKey *. */
+List *
+dirty_key_list_failed(int64 mapping_id)
+{
+	SpiScope	scope;
+	List	   *result = NIL;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run("SELECT dirty_key_id, key, sqlstate, message, constraint_name FROM migrate_ext.dirty_key WHERE mapping_id = $1 "
+				"AND attempts > 0 AND key IS NOT NULL AND length(sqlstate) = 5 AND message IS NOT NULL ORDER BY dirty_key_id",
+				SPI_ARGS(spi_int8(mapping_id)));
+	for (uint64 i = 0; i < n; i++)
+	{
+		FailedKey  *f = MemoryContextAllocZero(scope.caller, sizeof(FailedKey));
+		char	   *state = spi_get_text(&scope, i, 3);
+		MemoryContext old;
+
+		f->id = spi_get_int8(i, 1);
+		f->key = spi_get_copy(&scope, i, 2);
+		f->error.sqlerrcode = MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]);
+		f->error.message = spi_get_text(&scope, i, 4);
+		f->error.constraint_name = spi_get_text(&scope, i, 5);
+		old = MemoryContextSwitchTo(scope.caller);
+		result = lappend(result, f);
+		MemoryContextSwitchTo(old);
+	}
+	spi_close(&scope);
+	return result;
 }
 
 /* The keys pending in the active snapshot, in text form. */

@@ -14,11 +14,21 @@
 #include "base/spi.h"
 #include "catalog/mapping.h"
 
+/*
+ * What a rule rejects does not pass the filter; on the way back, where the
+ * source row is the target, it is out of scope.
+ */
 #define MAPPING_SELECT \
 	"SELECT m.mapping_id, m.migration_id, m.direction = 'reverse', coalesce(m.reverse_of, 0), " \
-	"m.source::oid, m.target::oid, m.key, m.filter, m.scope, m.capture, m.on_error, " \
-	"m.clears, m.whole_row, m.complete, m.owner::oid, g.settings, m.degraded " \
-	"FROM migrate_ext.mapping m JOIN migrate_ext.migration g USING (migration_id) "
+	"m.source::oid, m.target::oid, m.key, " \
+	"CASE WHEN r.passes IS NULL OR m.direction = 'reverse' THEN m.filter ELSE concat_ws(' AND ', '(' || m.filter || ')', r.passes) END, " \
+	"CASE WHEN r.in_scope IS NULL OR m.direction = 'forward' THEN m.scope ELSE concat_ws(' AND ', '(' || m.scope || ')', r.in_scope) END, " \
+	"m.capture, m.on_error, m.clears, m.whole_row OR (m.direction = 'forward' AND coalesce(r.whole_row, false)), " \
+	"m.complete, m.owner::oid, g.settings, m.degraded, m.filter " \
+	"FROM migrate_ext.mapping m JOIN migrate_ext.migration g USING (migration_id) " \
+	"CROSS JOIN LATERAL (SELECT string_agg(format('(%s) IS NOT TRUE', condition), ' AND ' ORDER BY mapping_rule_id) AS passes, " \
+	"string_agg(format('(%s) IS NOT TRUE', scope), ' AND ' ORDER BY mapping_rule_id) AS in_scope, bool_or(whole_row) AS whole_row " \
+	"FROM migrate_ext.mapping_rule WHERE mapping_id = coalesce(m.reverse_of, m.mapping_id) AND action = 'reject') r "
 
 /* List of C strings -> text[] */
 static Datum
@@ -99,6 +109,7 @@ read_row(SpiScope *scope, uint64 i)
 	m->owner = spi_get_oid(i, 15);
 	settings = DatumGetJsonbP(spi_get_copy(scope, i, 16));
 	m->degraded = spi_get_bool(i, 17);
+	m->declared_filter = spi_get_text(scope, i, 18);
 	old = MemoryContextSwitchTo(scope->caller);
 	m->time_zone = setting_text(settings, "time_zone");
 	m->lock_timeout = setting_int(settings, "lock_timeout");

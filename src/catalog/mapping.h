@@ -19,7 +19,8 @@ typedef struct Mapping
 	Oid			source;
 	Oid			target;
 	List	   *key;			/* of char *: target column names */
-	char	   *filter;			/* over the source row, or NULL */
+	char	   *filter;			/* over the source row, or NULL; with what rules reject */
+	char	   *declared_filter;	/* without */
 	char	   *scope;			/* over the target row, or NULL */
 	char	   *capture;
 	char	   *on_error;

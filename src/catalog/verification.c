@@ -64,3 +64,25 @@ verification_last_is_clean(int64 mapping_id, char **measured)
 	spi_close(&scope);
 	return clean;
 }
+
+/* Is the share of rejected rows that a mapping's newest verification counted at most this?  None counted: yes. */
+bool
+verification_last_rejected(int64 mapping_id, double most, char **measured)
+{
+	SpiScope	scope;
+	bool		passed = true;
+
+	spi_open_catalog(&scope);
+	if (spi_run("SELECT rejected <= $2 * (source_rows - filtered), format('%s of %s rows', rejected, source_rows - filtered) "
+				"FROM migrate_ext.verification WHERE mapping_id = $1 AND method <> 'sample' "
+				"ORDER BY verification_id DESC LIMIT 1",
+				SPI_ARGS(spi_int8(mapping_id), spi_datum(FLOAT8OID, Float8GetDatum(most), false))) > 0)
+	{
+		passed = spi_get_bool(0, 1);
+		*measured = spi_get_text(&scope, 0, 2);
+	}
+	else
+		*measured = MemoryContextStrdup(scope.caller, "never verified");
+	spi_close(&scope);
+	return passed;
+}

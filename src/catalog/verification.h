@@ -35,5 +35,6 @@ typedef struct Verification
 
 extern void verification_insert(Verification *v);
 extern bool verification_last_is_clean(int64 mapping_id, char **measured);
+extern bool verification_last_rejected(int64 mapping_id, double most, char **measured);
 
 #endif							/* MIGRATE_VERIFICATION_H */

@@ -40,12 +40,11 @@
 #include "catalog/mapping.h"
 #include "copy/backfill.h"
 #include "copy/direct_copy.h"
+#include "copy/position.h"
+#include "copy/quarantine.h"
 #include "copy/range_plan.h"
 #include "projection/key.h"
 #include "projection/projection.h"
-
-/* How often a batch is tried again that violates a foreign key. */
-#define FOREIGN_KEY_TRIES 3
 
 /* Batches that are copied cautiously in a row, at most, before another guess. */
 #define MAX_CAUTIOUS_BATCHES 64
@@ -57,10 +56,24 @@ typedef struct Batch
 	List	   *mappings;		/* those with the range's source */
 	JobRange	range;
 	int64		end_block;		/* exclusive */
+} Batch;
+
+/* What work_batch is given, and gives back. */
+typedef struct BatchWork
+{
+	const Batch *batch;
+	int64		rows;
+} BatchWork;
+
+/* A part of a batch that is copied in one subtransaction. */
+typedef struct Part
+{
+	const Batch *b;
+	List	   *mappings;
+	Stretch		stretch;
 	bool		optimistic;		/* a key that is there already is an error */
 	int64		rows;			/* result: inserted */
-	ErrorData  *error;			/* why it failed */
-} Batch;
+} Part;
 
 /* Rows in a block of the relation, by its statistics. */
 static double
@@ -91,122 +104,75 @@ batch_limits(const Job *job, const Migration *g, Oid relation, int *low, int *hi
 	*high = Max(*low, (int) (high_rows / density) >> job->halvings);
 }
 
-/* The bounds of the batch's blocks, as arguments. */
-#define BATCH_BOUNDS(low, high) \
-	SPI_ARGS(spi_datum(TIDOID, PointerGetDatum(low), false), spi_datum(TIDOID, PointerGetDatum(high), false))
-
+/* The keys of the rows in place that differ still become dirty. */
 static void
-set_bounds(const Batch *b, ItemPointerData *low, ItemPointerData *high)
+leave_differing(const Part *p, const Mapping *m)
 {
-	ItemPointerSet(low, b->range.next_block, 0);
-	ItemPointerSet(high, b->end_block, 0);
-}
-
-/* Runs a statement of the projection over the batch's blocks. */
-static uint64
-run_over_batch(const Batch *b, const char *sql)
-{
-	ItemPointerData low;
-	ItemPointerData high;
-
-	set_bounds(b, &low, &high);
-	return spi_run(sql, BATCH_BOUNDS(&low, &high));
-}
-
-/* The first column of what a statement returns over the batch's blocks becomes dirty keys. */
-static void
-leave_keys(const Batch *b, const Mapping *m, const char *sql, const char *reason, const DirtyKeyError *why)
-{
-	uint64		n = run_over_batch(b, sql);
+	uint64		n = stretch_run(p->stretch, projection_range_differing(m, p->b->range.relation));
 	Datum	   *keys = palloc(sizeof(Datum) * Max(n, 1));
 
 	for (uint64 i = 0; i < n; i++)
 		keys[i] = spi_get_datum(i, 1);
-	(void) dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT), reason, why);
+	(void) dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT), "reconcile", NULL);
 }
 
-/* Sets the columns of a batch in place; rows that others have locked are left to the drain. */
+/* Sets the columns of a part in place; rows that others have locked are left to the drain. */
 static uint64
-set_in_place(const Batch *b, const Mapping *m)
+set_in_place(const Part *p, const Mapping *m)
 {
 	int64		differed;
 	int64		set;
 
-	(void) run_over_batch(b, projection_set_in_place(m, b->range.relation));
+	(void) stretch_run(p->stretch, projection_set_in_place(m, p->b->range.relation));
 	differed = spi_get_int8(0, 1);
 	set = spi_get_int8(0, 2);
 	if (set < differed)
-		leave_keys(b, m, projection_range_differing(m, b->range.relation), "reconcile", NULL);
+		leave_differing(p, m);
 	return set;
 }
 
-/* Inserts the rows of a batch by one mapping, in the fastest way there is. */
+/* Inserts the rows of a part by one mapping, in the fastest way there is. */
 static int64
-insert_rows(const Batch *b, const Mapping *m)
+insert_rows(const Part *p, const Mapping *m)
 {
 	SpiScope	scope;
-	ItemPointerData low;
-	ItemPointerData high;
+	Oid			leaf = p->b->range.relation;
+	ItemPointerData low = position_tid(p->stretch.low);
+	ItemPointerData high = position_tid(p->stretch.high);
 	int64		rows;
 
-	if (b->optimistic && !mapping_is_in_place(m) &&
-		direct_copy(m, b->range.relation, b->range.next_block, b->end_block, &rows))
+	if (p->optimistic && !mapping_is_in_place(m) && direct_copy(m, leaf, p->stretch, &rows))
 		return rows;
-	set_bounds(b, &low, &high);
 	spi_open_owner(&scope, m->owner, m->time_zone);
-	rows = mapping_is_in_place(m) ? set_in_place(b, m) :
-		spi_run_active(projection_copy(m, b->range.relation, b->optimistic), BATCH_BOUNDS(&low, &high));
+	rows = mapping_is_in_place(m) ? set_in_place(p, m) :
+		spi_run_active(projection_copy(m, leaf, p->optimistic), STRETCH_ARGS(&low, &high));
 	spi_close(&scope);
 	return rows;
 }
 
 /*
- * Work for subxact_try: the writes of a batch.  All mappings read one state of
+ * Work for subxact_try: the writes of a part.  All mappings read one state of
  * the source: a row that only a later one saw might name, by a foreign key, a
  * row that an earlier one should have written.
  */
 static void
 work_copy(void *arg)
 {
-	Batch	   *b = arg;
+	Part	   *p = arg;
 	ListCell   *lc;
 	DeferredConstraints deferred;
 
-	b->rows = 0;
+	p->rows = 0;
 	PushActiveSnapshot(GetLatestSnapshot());
-	foreach(lc, b->mappings)
+	foreach(lc, p->mappings)
 	{
 		Mapping    *m = lfirst(lc);
 
-		b->rows += insert_rows(b, m);
+		p->rows += insert_rows(p, m);
 		deferred_find(m->target, &deferred);
 		deferred_check(&deferred);
 	}
 	PopActiveSnapshot();
-}
-
-/*
- * Work for subxact_try: leaves the rows of a batch to the drain.  Their values
- * clash on another unique index, typically with a target row that is old
- * because its dual write was deferred; a sync can settle both together.
- */
-static void
-work_leave_to_sync(void *arg)
-{
-	Batch	   *b = arg;
-	DirtyKeyError why = {error_sqlstate(b->error), b->error->message};
-	ListCell   *lc;
-	SpiScope	scope;
-
-	b->rows = 0;
-	foreach(lc, b->mappings)
-	{
-		Mapping    *m = lfirst(lc);
-
-		spi_open_owner(&scope, m->owner, m->time_zone);
-		leave_keys(b, m, projection_range_keys(m, b->range.relation), "error", &why);
-		spi_close(&scope);
-	}
 }
 
 /* A clash on a unique index? */
@@ -229,8 +195,10 @@ static struct
 }			guess;
 
 static bool
-guess_optimistic(const Batch *b)
+guess_optimistic(const Part *p)
 {
+	const Batch *b = p->b;
+
 	if (guess.job_id != b->range.job_id || guess.relation != b->range.relation)
 	{
 		guess.job_id = b->range.job_id;
@@ -244,67 +212,74 @@ guess_optimistic(const Batch *b)
 	return false;
 }
 
-/* Copies the batch optimistically, if that is likely to do; otherwise, or when it did not, cautiously. */
+/*
+ * Copies a stretch optimistically, if that is likely to do; otherwise, or when
+ * it did not, cautiously.  NULL or the error.
+ */
 static ErrorData *
-try_copy(Batch *b)
+copy_stretch(void *arg, List *mappings, Stretch stretch, int64 *rows)
 {
+	Part		p = {arg, mappings, stretch};
 	ErrorData  *error;
 
-	b->optimistic = guess_optimistic(b);
-	if (b->optimistic)
+	p.optimistic = guess_optimistic(&p);
+	error = subxact_try(work_copy, &p);
+	if (p.optimistic && error == NULL)
+		guess.penalty = Max(1, guess.penalty / 2);
+	else if (p.optimistic && is_clash(error))
 	{
-		error = subxact_try(work_copy, b);
-		if (error == NULL)
-			guess.penalty = Max(1, guess.penalty / 2);
-		if (error == NULL || !is_clash(error))
-			return error;
 		guess.cautious = guess.penalty;
 		guess.penalty = Min(MAX_CAUTIOUS_BATCHES, guess.penalty * 2);
-		b->optimistic = false;
+		p.optimistic = false;
+		error = subxact_try(work_copy, &p);
 	}
-	return subxact_try(work_copy, b);
+	*rows = p.rows;
+	return error;
 }
 
-/* Runs try_copy as a write of ours. */
+/* Work for subxact_try: the whole batch. */
+static void
+work_batch(void *arg)
+{
+	BatchWork  *w = arg;
+	const Batch *b = w->batch;
+	Stretch		stretch = {POSITION(b->range.next_block, 0), POSITION(b->end_block, 0)};
+	Quarantine	q = {b->g, b->mappings, b->range.relation, copy_stretch, (void *) b};
+	ErrorData  *error = copy_stretch((void *) b, b->mappings, stretch, &q.rows);
+	ListCell   *lc;
+
+	if (error != NULL && !quarantine_may_isolate(error))
+		ReThrowError(error);
+	if (error != NULL)
+	{
+		q.rows = 0;
+		quarantine_copy(&q, stretch);
+	}
+	foreach(lc, b->mappings)
+		quarantine_list_stretch(lfirst(lc), b->range.relation, stretch);
+	w->rows = q.rows;
+}
+
+/* Copies the batch as a write of ours; NULL or the error. */
 static ErrorData *
-copy_rows(Batch *b)
+copy_batch(const Batch *b, int64 *rows)
 {
 	ApplyFrame	frame;
+	BatchWork	work = {b};
 	ErrorData  *volatile error = NULL;
 
 	apply_begin(&frame, b->g->id, MAPPING_FORWARD);
 	PG_TRY();
 	{
-		error = try_copy(b);
+		error = subxact_try(work_batch, &work);
 	}
 	PG_FINALLY();
 	{
 		apply_end(&frame);
 	}
 	PG_END_TRY();
+	*rows = work.rows;
 	return error;
-}
-
-/*
- * A foreign key that is violated may have had its row a moment ago: the
- * application deletes rows whose dual write was before.  The batch is tried
- * again some times before that fails the job.
- */
-static bool
-may_pass_again(const Batch *b, const ErrorData *error)
-{
-	static JobRange last;
-	static int	tries;
-
-	if (error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION)
-		return false;
-	if (last.job_id != b->range.job_id || last.range_no != b->range.range_no || last.next_block != b->range.next_block)
-		tries = 0;
-	last = b->range;
-	if (++tries <= FOREIGN_KEY_TRIES)
-		return true;
-	tries = 0;
-	return false;
 }
 
 /* The batch size after one that took a time: towards the target time. */
@@ -321,14 +296,13 @@ next_size(const Migration *g, int blocks, double elapsed_ms, int low, int high)
 /*
  * Copies one batch in the current transaction, which the caller commits.  A
  * batch that meets the application (lock_timeout, deadlock, serialization) is
- * rolled back and halved; so is one whose values clash, until a single block
- * is left, whose keys become dirty.
+ * rolled back and halved.
  */
 BatchOutcome
 backfill_batch(const Job *job, const Migration *g, BatchResult *result)
 {
-	ErrorData  *error;
 	Batch		b = {g, NIL};
+	ErrorData  *error;
 	int			low;
 	int			high;
 	int			blocks;
@@ -357,36 +331,23 @@ backfill_batch(const Job *job, const Migration *g, BatchResult *result)
 						   psprintf("migrate_ext %s: copying blocks %lld to %lld of %s", g->name, (long long) b.range.next_block,
 									(long long) b.end_block - 1, name_relation(b.range.relation)));
 	INSTR_TIME_SET_CURRENT(start);
-	error = copy_rows(&b);
+	error = copy_batch(&b, &result->rows);
 	INSTR_TIME_SET_CURRENT(now);
 	INSTR_TIME_SUBTRACT(now, start);
-
-	result->rows = b.rows;
 	result->ms = INSTR_TIME_GET_MILLISEC(now);
-	b.error = error;
-	if (error != NULL && is_clash(error) && blocks == 1)
-	{
-		error = subxact_try(work_leave_to_sync, &b);
-		if (error == NULL)
-			ereport(DEBUG1,
-					(errmsg("rows of block %lld of %s are left to the sync: %s",
-							(long long) b.range.next_block, name_relation(b.range.relation),
-							b.error->message)));
-	}
 	if (error == NULL)
 	{
-		job_range_checkpoint(&b.range, b.end_block, b.rows,
-							 next_size(g, blocks, result->ms, low, high));
+		job_range_checkpoint(&b.range, b.end_block, result->rows, next_size(g, blocks, result->ms, low, high));
 		return BATCH_COPIED;
 	}
-	if (error_is_transient(error) || is_clash(error) || may_pass_again(&b, error))
+	if (error_is_transient(error))
 	{
 		job_range_note_retry(&b.range, Max(1, blocks / 2));
 		return BATCH_YIELDED;
 	}
 	result->error = error;
 	error->context = psprintf("copying blocks %lld to %lld of %s",
-								 (long long) b.range.next_block, (long long) b.end_block - 1,
-								 name_relation(b.range.relation));
+							  (long long) b.range.next_block, (long long) b.end_block - 1,
+							  name_relation(b.range.relation));
 	return BATCH_FAILED;
 }

@@ -55,17 +55,15 @@ copy_row(CopyRun *run)
 	return true;
 }
 
-/* Reads the blocks and copies their rows; returns how many. */
+/* Reads the rows of a stretch and copies them; returns how many. */
 static int64
-copy_blocks(CopyRun *run, Relation leaf, BlockNumber first, BlockNumber end)
+copy_rows(CopyRun *run, Relation leaf, Stretch stretch)
 {
-	ItemPointerData low;
-	ItemPointerData high;
+	ItemPointerData low = position_tid(Max(stretch.low, POSITION(POSITION_BLOCK(stretch.low), FirstOffsetNumber)));
+	ItemPointerData high = position_tid(position_before(stretch.high));	/* inclusive */
 	TableScanDesc scan;
 	int64		rows = 0;
 
-	ItemPointerSet(&low, first, FirstOffsetNumber);
-	ItemPointerSet(&high, end - 1, MaxOffsetNumber);
 	scan = table_beginscan_tidrange(leaf, GetActiveSnapshot(), &low, &high);
 	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, run->raw))
 	{
@@ -83,12 +81,12 @@ may_read(const Mapping *m)
 }
 
 /*
- * Copies the rows of a leaf's blocks from first to before end, under the active
+ * Copies the rows of a stretch of a leaf, under the active
  * snapshot, as the mapping's owner; false if that needs SQL.  *rows is how many
  * were inserted.  Locks: ROW EXCLUSIVE on the target.
  */
 bool
-direct_copy(const Mapping *m, Oid leaf, BlockNumber first, BlockNumber end, int64 *rows)
+direct_copy(const Mapping *m, Oid leaf, Stretch stretch, int64 *rows)
 {
 	Identity	identity;
 	CopyRun		run = {NULL};
@@ -108,7 +106,7 @@ direct_copy(const Mapping *m, Oid leaf, BlockNumber first, BlockNumber end, int6
 		run.raw = table_slot_create(source, NULL);
 		if (run.d->to_source != NULL)
 			run.converted = MakeSingleTupleTableSlot(run.d->to_source->outdesc, &TTSOpsVirtual);
-		*rows = copy_blocks(&run, source, first, end);
+		*rows = copy_rows(&run, source, stretch);
 		plain_table_close(run.target);
 		ExecDropSingleTupleTableSlot(run.raw);
 		if (run.converted != NULL)

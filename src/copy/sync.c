@@ -48,6 +48,8 @@
 #include "capture/apply_frame.h"
 #include "catalog/dirty_key.h"
 #include "catalog/job.h"
+#include "catalog/rejected_row.h"
+#include "copy/quarantine.h"
 #include "copy/sync.h"
 #include "projection/projection.h"
 
@@ -250,8 +252,10 @@ static void
 finish_entries(const Settlement *s, SyncResult *result)
 {
 	int64	   *ids;
+	Datum	   *keys = palloc(sizeof(Datum) * s->n);
 	int			rows = 0;
 	int			n = 0;
+	int			result_keys = 0;
 
 	for (int i = 0; i < s->n; i++)
 		rows += s->entries[i].nids;
@@ -263,12 +267,16 @@ finish_entries(const Settlement *s, SyncResult *result)
 			result->busy++;
 			continue;
 		}
+		keys[result_keys++] = s->entries[i].key;
 		memcpy(ids + n, s->entries[i].ids, sizeof(int64) * s->entries[i].nids);
 		n += s->entries[i].nids;
 		result->settled++;
 	}
-	if (n > 0)
-		dirty_key_settled(s->m->id, ids, n);
+	if (n == 0)
+		return;
+	dirty_key_settled(s->m->id, ids, n);
+	if (!s->m->reverse && rejected_row_any(s->m->id))
+		rejected_row_forget(s->m->id, construct_array(keys, result_keys, JSONBOID, -1, false, TYPALIGN_INT), NULL);
 }
 
 /*
@@ -310,9 +318,16 @@ settle_entries(const Mapping *m, const DeferredConstraints *deferred, const Dirt
 		settle_entries(m, deferred, entries, n / 2, result);
 		settle_entries(m, deferred, entries + n / 2, n - n / 2, result);
 	}
-	else if (!clash || !try_park(&s, result))
+	else if (clash && try_park(&s, result))
+		return;
+	else if (quarantine_keep(m, entries[0].key, error))
 	{
-		DirtyKeyError why = {error_sqlstate(error), error->message};
+		dirty_key_settled(m->id, entries[0].ids, entries[0].nids);
+		result->settled++;
+	}
+	else
+	{
+		DirtyKeyError why = {error_sqlstate(error), error->message, error->constraint_name};
 
 		dirty_key_failed(m->id, entries[0].ids, entries[0].nids, &why);
 		result->failed++;
@@ -370,15 +385,16 @@ expand_every(const Mapping *m)
 	SpiScope	scope;
 	SPIPlanPtr	plan;
 	Portal		portal;
-
-	spi_open_owner(&scope, m->owner, m->time_zone);
-	plan = SPI_prepare(projection_compare(m, false), 0, NULL);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare a comparison: %s", SPI_result_code_string(SPI_result));
+	Datum		without;
 
 	/* the latest snapshot, also in a REPEATABLE READ transaction */
 	PushActiveSnapshot(GetLatestSnapshot());
-	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	without = PointerGetDatum(quarantine_standing(m));
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	plan = SPI_prepare(projection_compare(m, false, without != (Datum) 0), without != (Datum) 0 ? 1 : 0, (Oid[]) {JSONBARRAYOID});
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a comparison: %s", SPI_result_code_string(SPI_result));
+	portal = SPI_cursor_open(NULL, plan, &without, NULL, true);
 	PopActiveSnapshot();
 	for (;;)
 	{

@@ -77,6 +77,9 @@ measure_proof(List **results, const Migration *g)
 
 		add(results, psprintf("verification of %s", name_relation(m->target)),
 			"clean, and newer than the last change", measured, clean);
+		clean = verification_last_rejected(m->id, setting_real(g->settings, "max_rejected_rate"), &measured);
+		add(results, psprintf("rejected rows of %s", name_relation(m->source)),
+			psprintf("a rate of at most %s", setting_text(g->settings, "max_rejected_rate")), measured, clean);
 	}
 }
 

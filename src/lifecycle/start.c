@@ -11,6 +11,7 @@
 #include "capture/trigger.h"
 #include "catalog/dirty_key.h"
 #include "catalog/mapping.h"
+#include "catalog/rejected_row.h"
 #include "catalog/write_error.h"
 #include "lifecycle/assess.h"
 #include "lifecycle/gate.h"
@@ -55,6 +56,7 @@ migrate_start(PG_FUNCTION_ARGS)
 		if (has_rows && !mapping_is_in_place(m))
 			dirty_key_add_every(m->id, "reconcile", NULL);
 	}
+	rejected_row_delete_all(g->id);
 	write_error_reset(g->id);
 	migration_mark_changed(g->id);
 	phase_move(g, "dual_write", NULL, NULL);

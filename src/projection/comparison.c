@@ -27,14 +27,32 @@ projection_checksum_call(const char *values, int n)
 					quote_extension_schema(), values);
 }
 
-/* count and checksum of a list of values over some rows */
+/* Both conditions, where there are any. */
+static const char *
+both(const char *a, const char *b)
+{
+	return a == NULL ? b : b == NULL ? a : psprintf("(%s) AND (%s)", a, b);
+}
+
+/* Joins a set of keys to rows, so that LEFT_OUT tells those that are not in it. */
 static char *
-checksum_select(const Mapping *m, const char *values, const char *from, const char *filter)
+join_keys(const Mapping *m, const char *rows, KeyForm form, const char *alias)
+{
+	return psprintf("%s LEFT JOIN %s ON %s", rows, ref_key_set(m), ref_keys_equal(m, form, alias, KEY_OF_SET, KEYS_ALIAS));
+}
+
+#define LEFT_OUT KEYS_ALIAS ".migrate_n IS NULL"
+
+/* count and checksum of a list of values over some rows, and how many more are accepted */
+static char *
+checksum_select(const Mapping *m, const char *values, const char *from, const char *filter, const char *accepted)
 {
 	const char *f = filter ? psprintf(" FILTER (WHERE %s)", filter) : "";
 
-	return psprintf("SELECT count(*), count(*)%s, %s%s FROM %s", f,
-					projection_checksum_call(values, list_length(m->columns)), f, from);
+	return psprintf("SELECT count(*), count(*)%s, %s%s, %s FROM %s", f,
+					projection_checksum_call(values, list_length(m->columns)), f,
+					accepted == NULL ? "0::bigint" :
+					psprintf("count(*) FILTER (WHERE (%s) AND (%s) IS NOT TRUE)", accepted, filter), from);
 }
 
 /* The expressions, cast to the target columns' types and typmods. */
@@ -58,35 +76,63 @@ cast_expression_list(const Mapping *m, bool named)
 	return buf.data;
 }
 
-/* Verify: rows, rows that pass the filter, and the checksum of their projection. */
+/*
+ * Verify: rows, rows that pass the filter, the checksum of their projection, and
+ * rows that would pass if they were not rejected.
+ */
 char *
-projection_source_checksum(const Mapping *m)
+projection_source_checksum(const Mapping *m, bool without)
 {
-	return checksum_select(m, cast_expression_list(m, false), ref_source_rows(m), m->filter);
+	char	   *rows = ref_source_rows(m);
+	const char *accepted = m->declared_filter ? m->declared_filter : "true";
+
+	without = without && !m->reverse;
+	if (!without && (m->filter == NULL || strcmp(m->filter, accepted) == 0))
+		accepted = NULL;		/* nothing is rejected */
+	return checksum_select(m, cast_expression_list(m, false),
+						   without ? join_keys(m, rows, KEY_OF_SOURCE, NULL) : rows,
+						   both(m->filter, without ? LEFT_OUT : NULL), accepted);
 }
 
 /* Verify: rows, rows in scope, and their checksum. */
 char *
-projection_target_checksum(const Mapping *m)
+projection_target_checksum(const Mapping *m, bool without)
 {
+	char	   *rows = psprintf("%s AS " TARGET_ALIAS, quote_relation(m->target));
+
+	without = without && m->reverse;
 	return checksum_select(m, ref_column_list(m, TARGET_ALIAS "."),
-						   psprintf("%s AS " TARGET_ALIAS, quote_relation(m->target)), m->scope);
+						   without ? join_keys(m, rows, KEY_OF_TARGET, TARGET_ALIAS) : rows,
+						   both(m->scope, without ? LEFT_OUT : NULL), NULL);
 }
 
 /* One side of the comparison, its columns named migrate_c1, ... */
 static void
-append_sides(StringInfo buf, const Mapping *m)
+append_sides(StringInfo buf, const Mapping *m, bool without)
 {
+	char	   *sources = ref_source_rows(m);
+	char	   *targets = psprintf("%s AS " TARGET_ALIAS, quote_relation(m->target));
+	const char *filter = m->filter;
+	const char *scope = m->scope;
 	ListCell   *lc;
 	int			i = 0;
 
+	if (without && !m->reverse)
+	{
+		sources = join_keys(m, sources, KEY_OF_SOURCE, NULL);
+		filter = both(filter, LEFT_OUT);
+	}
+	else if (without)
+	{
+		targets = join_keys(m, targets, KEY_OF_TARGET, TARGET_ALIAS);
+		scope = both(scope, LEFT_OUT);
+	}
 	appendStringInfo(buf, "(SELECT %s FROM %s%s) AS s FULL JOIN (SELECT ",
-					 cast_expression_list(m, true), ref_source_rows(m), ref_where_condition(m->filter));
+					 cast_expression_list(m, true), sources, ref_where_condition(filter));
 	foreach(lc, m->columns)
 		appendStringInfo(buf, "%s" TARGET_ALIAS ".%s AS migrate_c%d", i ? ", " : "",
 						 quote_identifier(((MappingColumn *) lfirst(lc))->target), i + 1), i++;
-	appendStringInfo(buf, " FROM %s AS " TARGET_ALIAS "%s) AS t ON ",
-					 quote_relation(m->target), ref_where_condition(m->scope));
+	appendStringInfo(buf, " FROM %s%s) AS t ON ", targets, ref_where_condition(scope));
 }
 
 /* The row of one side as jsonb, or null where the side has none. */
@@ -114,7 +160,7 @@ side_json(const Mapping *m, const char *alias, const char *test)
  * row); the two rows are null unless values is set.
  */
 char *
-projection_compare(const Mapping *m, bool values)
+projection_compare(const Mapping *m, bool values, bool without)
 {
 	StringInfoData buf;
 	StringInfoData join;
@@ -161,7 +207,7 @@ projection_compare(const Mapping *m, bool values)
 						 side_json(m, "t", psprintf("t.migrate_c%d IS NOT NULL", first_key)));
 	else
 		appendStringInfoString(&buf, "NULL::jsonb, NULL::jsonb FROM ");
-	append_sides(&buf, m);
+	append_sides(&buf, m, without);
 	appendStringInfo(&buf, "%s WHERE s.migrate_c%d IS NULL OR t.migrate_c%d IS NULL OR NOT (%s)",
 					 join.data, first_key, first_key, same.data);
 	return buf.data;

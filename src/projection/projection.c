@@ -319,14 +319,25 @@ projection_row_key(const Mapping *m)
 	return psprintf("SELECT %s FROM (SELECT ($1).*) AS " SOURCE_ALIAS, ref_key_json(m, KEY_OF_SOURCE, NULL));
 }
 
-/* Copy: the keys of the rows in a range, one jsonb a row. */
+/*
+ * Copy: the key and the image, two jsonb, of the rows in a range that pass the
+ * declared filter and meet a condition.
+ */
 char *
-projection_range_keys(const Mapping *m, Oid leaf)
+projection_range_images(const Mapping *m, Oid leaf, const char *condition, bool with_key)
 {
-	return psprintf("SELECT %s FROM ONLY %s AS " SOURCE_ALIAS
-					" WHERE " SOURCE_ALIAS ".ctid >= $1 AND " SOURCE_ALIAS ".ctid < $2%s",
-					ref_key_json(m, KEY_OF_SOURCE, NULL), quote_relation(leaf),
-					ref_and_condition(m->filter));
+	return psprintf("SELECT %s, to_jsonb(" SOURCE_ALIAS ".*) FROM ONLY %s AS " SOURCE_ALIAS
+					" WHERE " SOURCE_ALIAS ".ctid >= $1 AND " SOURCE_ALIAS ".ctid < $2%s%s",
+					with_key ? ref_key_json(m, KEY_OF_SOURCE, NULL) : "NULL::jsonb", quote_relation(leaf),
+					ref_and_condition(m->declared_filter), ref_and_condition(condition));
+}
+
+/* The same of all source rows. */
+char *
+projection_all_images(const Mapping *m, const char *condition)
+{
+	return psprintf("SELECT %s, to_jsonb(" SOURCE_ALIAS ".*) FROM %s WHERE (%s)%s", ref_key_json(m, KEY_OF_SOURCE, NULL),
+					ref_source_rows(m), condition, ref_and_condition(m->declared_filter));
 }
 
 /* The source rows, as they are now, that have keys of the rows of a transition table. */
@@ -460,6 +471,20 @@ char *
 projection_find_source(const Mapping *m)
 {
 	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s", source_of_keys(m, NULL));
+}
+
+/* The numbers of the keys whose source row meets a condition now. */
+char *
+projection_find_meeting(const Mapping *m, const char *condition)
+{
+	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s", source_of_keys(m, condition));
+}
+
+/* The numbers of the keys that have a source row now, and its image as jsonb. */
+char *
+projection_source_images(const Mapping *m)
+{
+	return psprintf("SELECT " KEYS_ALIAS ".migrate_n, to_jsonb(" SOURCE_ALIAS ".*) FROM %s", source_of_keys(m, NULL));
 }
 
 /*

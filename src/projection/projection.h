@@ -36,7 +36,7 @@ typedef enum TargetLock
 
 /* Copy: parameters $1 and $2 are the bounds, ctid >= $1 and < $2. */
 extern char *projection_copy(const Mapping *m, Oid leaf, bool optimistic);
-extern char *projection_range_keys(const Mapping *m, Oid leaf);
+extern char *projection_range_images(const Mapping *m, Oid leaf, const char *condition, bool with_key);
 extern char *projection_set_in_place(const Mapping *m, Oid leaf);
 extern char *projection_range_differing(const Mapping *m, Oid leaf);
 extern char *projection_row_key(const Mapping *m);
@@ -52,17 +52,20 @@ extern char *projection_transition_keys(const Mapping *m, TransitionKeys which);
 
 /* Sync: parameter $1 is a jsonb[] of keys. */
 extern char *projection_find_source(const Mapping *m);
+extern char *projection_all_images(const Mapping *m, const char *condition);
+extern char *projection_find_meeting(const Mapping *m, const char *condition);
+extern char *projection_source_images(const Mapping *m);
 extern char *projection_lock_source(const Mapping *m);
 extern char *projection_find_target(const Mapping *m, TargetLock lock);
 extern List *projection_upsert_keys(const Mapping *m);
 extern List *projection_replace_keys(const Mapping *m);
 extern List *projection_delete_keys(const Mapping *m, bool unprojected_only);
 
-/* Verify: no parameters. */
+/* Verify: with "without", parameter $1 is a jsonb[] of keys whose rows are left out. */
 extern char *projection_checksum_call(const char *values, int n);
-extern char *projection_source_checksum(const Mapping *m);
-extern char *projection_target_checksum(const Mapping *m);
-extern char *projection_compare(const Mapping *m, bool values);
+extern char *projection_source_checksum(const Mapping *m, bool without);
+extern char *projection_target_checksum(const Mapping *m, bool without);
+extern char *projection_compare(const Mapping *m, bool values, bool without);
 
 /* Facts about a mapping's shape and state. */
 extern char *projection_target_exists(const Mapping *m);

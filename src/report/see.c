@@ -44,6 +44,7 @@ MIGRATE_FUNCTION(migrate_status);
 MIGRATE_FUNCTION(migrate_progress);
 MIGRATE_FUNCTION(migrate_divergence);
 MIGRATE_FUNCTION(migrate_ledger);
+MIGRATE_FUNCTION(migrate_rejected);
 
 /* migrate_status(migration text): one line per migration, and what to do next. */
 Datum
@@ -71,6 +72,14 @@ migrate_divergence(PG_FUNCTION_ARGS)
 {
 	return show(fcinfo, "SELECT mapping, kind, key, columns, source_row, target_row, found_at "
 				"FROM migrate_ext.divergences " OF_CALLER "ORDER BY mapping, divergence_id");
+}
+
+/* migrate_rejected(migration text): rows that could not be stored, or met a rule. */
+Datum
+migrate_rejected(PG_FUNCTION_ARGS)
+{
+	return show(fcinfo, "SELECT mapping, key, action, rule, sqlstate, message, constraint_name, row_image, rejected_at "
+				"FROM migrate_ext.rejected_rows " OF_CALLER "ORDER BY mapping, rejected_row_id");
 }
 
 /* migrate_ledger(migration text): every source row accounted for. */

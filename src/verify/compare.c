@@ -5,7 +5,7 @@
  * Source and target change in one transaction, so in one snapshot they are
  * equal: any difference is real, but for the keys that are in the dirty queue
  * of that snapshot.  Those, and rows that an unfinished backfill has not
- * reached, are pending.
+ * reached, are pending.  Rows that could not be stored are left out.
  *
  * One pass over each side computes the count and the set checksum.  Only where
  * these differ are the two sides joined to find the keys.
@@ -27,7 +27,7 @@
 #include "base/compat.h"
 #include "base/spi.h"
 #include "catalog/dirty_key.h"
-#include "catalog/rejected_row.h"
+#include "copy/quarantine.h"
 #include "projection/projection.h"
 #include "verify/compare.h"
 
@@ -90,17 +90,19 @@ is_pending(const PendingKeys *pending, Datum key)
 	return hash_search(pending->table, &text, HASH_FIND, NULL) != NULL;
 }
 
-/* Rows, rows in scope and checksum of one side. */
+/* Rows, rows in scope, checksum and rejected rows of one side, without some keys. */
 static void
-read_side(const Mapping *m, const char *sql, int64 *rows, int64 *in_scope, char **checksum)
+read_side(const Mapping *m, const char *sql, ArrayType *without, int64 *rows, int64 *in_scope, char **checksum, int64 *rejected)
 {
+	SpiArg		arg = spi_datum(JSONBARRAYOID, PointerGetDatum(without), without == NULL);
 	SpiScope	scope;
 
 	spi_open_owner(&scope, m->owner, m->time_zone);
-	spi_read(sql, SPI_NO_ARGS);
+	spi_read(sql, &arg, without != NULL ? 1 : 0);
 	*rows = spi_get_int8(0, 1);
 	*in_scope = spi_get_int8(0, 2);
 	*checksum = spi_get_text(&scope, 0, 3);
+	*rejected = spi_get_int8(0, 4);
 	spi_close(&scope);
 }
 
@@ -149,18 +151,19 @@ count_difference(const Mapping *m, const PendingKeys *pending, Comparison *c,
 
 /* Joins the two sides and counts the rows that differ. */
 static void
-find_differences(const Mapping *m, const PendingKeys *pending, int limit, bool values,
+find_differences(const Mapping *m, const PendingKeys *pending, ArrayType *without, int limit, bool values,
 				 Comparison *c)
 {
+	Datum		arg = PointerGetDatum(without);
 	SpiScope	scope;
 	SPIPlanPtr	plan;
 	Portal		portal;
 
 	spi_open_owner(&scope, m->owner, m->time_zone);
-	plan = SPI_prepare(projection_compare(m, values), 0, NULL);
+	plan = SPI_prepare(projection_compare(m, values, without != NULL), without != NULL ? 1 : 0, (Oid[]) {JSONBARRAYOID});
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a comparison: %s", SPI_result_code_string(SPI_result));
-	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	portal = SPI_cursor_open(NULL, plan, &arg, NULL, true);
 	for (;;)
 	{
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);
@@ -199,8 +202,10 @@ compare_mapping(const Mapping *m, int max_divergences, bool values, Comparison *
 {
 	Verification *v = &c->totals;
 	PendingKeys pending;
+	ArrayType  *without;
 	int64		in_filter;
 	int64		in_scope;
+	int64		none;
 	TimestampTz started = GetCurrentTimestamp();
 
 	memset(c, 0, sizeof(Comparison));
@@ -210,14 +215,15 @@ compare_mapping(const Mapping *m, int max_divergences, bool values, Comparison *
 	v->started_at = started;
 	read_snapshot(v);
 	v->pending = read_pending(m, &pending);
-	v->rejected = rejected_row_read_count(m->id);
-	read_side(m, projection_source_checksum(m), &v->source_rows, &in_filter, &v->source_checksum);
-	read_side(m, projection_target_checksum(m), &v->target_rows, &in_scope, &v->target_checksum);
-	v->filtered = v->source_rows - in_filter;
+	without = quarantine_standing(m);
+	read_side(m, projection_source_checksum(m, without != NULL), without, &v->source_rows, &in_filter, &v->source_checksum,
+			  &v->rejected);
+	read_side(m, projection_target_checksum(m, without != NULL), without, &v->target_rows, &in_scope, &v->target_checksum, &none);
+	v->filtered = v->source_rows - in_filter - v->rejected;
 	v->target_rows = in_scope;
 	v->checksum_match = in_filter == in_scope && strcmp(v->source_checksum, v->target_checksum) == 0;
 	if (!v->checksum_match)
-		find_differences(m, &pending, max_divergences, values, c);
+		find_differences(m, &pending, without, max_divergences, values, c);
 	if (pending.every)
 		v->pending = Max(v->pending, 1);
 	v->clean = v->checksum_match && v->pending == 0;

@@ -42,7 +42,9 @@
 #include "catalog/job_range.h"
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
+#include "catalog/rejected_row.h"
 #include "copy/backfill.h"
+#include "copy/quarantine.h"
 #include "copy/range_plan.h"
 #include "copy/sync_pass.h"
 #include "worker/launch.h"
@@ -131,6 +133,13 @@ turn_copy(const Job *job, const Migration *g)
 	return TURN_AGAIN;
 }
 
+/* Work for subxact_try: the keys that the drain could not settle. */
+static void
+work_reject(void *arg)
+{
+	(void) quarantine_failed_keys(arg);
+}
+
 /*
  * One batch of dirty keys; the end of the last pass completes the backfill.
  * What the copy has left is settled by one pass; another one follows where
@@ -142,20 +151,28 @@ turn_drain(const Job *job, const Migration *g)
 	static SyncPass pass;
 	static int64 draining = 0;
 	static int	passes;
+	static int64 failed;
 	SyncResult	result = {0};
 	char	   *key;
 	char	   *message;
+	ErrorData  *error;
+	int64		rejected;
+	bool		again;
 
 	job_show(g, "settling dirty keys");
 	if (draining != job->id)
 	{
 		sync_pass_begin(&pass, false);
 		passes = 1;
+		failed = PG_INT64_MAX;
 		draining = job->id;
 	}
 	if (sync_pass_step(g, mapping_list(g->id, MAPPING_FORWARD), &pass, &result))
 		return result.settled > 0 || result.busy == 0 ? TURN_AGAIN : TURN_YIELD;
-	if (pass.total.busy > 0 || pass.total.parked > 0 || pass.total.expanded > 0 || pass.total.halted ||
+	/* rows whose parents were settled after them */
+	again = pass.total.settled > 0 && pass.total.failed > 0 && pass.total.failed < failed;
+	failed = pass.total.failed;
+	if (again || pass.total.busy > 0 || pass.total.parked > 0 || pass.total.expanded > 0 || pass.total.halted ||
 		(pass.total.settled > SYNC_BATCH_KEYS && passes < MAX_DRAINS))
 	{
 		bool		waits = pass.total.settled == 0 && pass.total.expanded == 0;
@@ -164,10 +181,19 @@ turn_drain(const Job *job, const Migration *g)
 		passes++;
 		return waits ? TURN_YIELD : TURN_AGAIN;
 	}
-	if (pass.total.failed > 0 && dirty_key_first_error(g->id, &key, &message))
+	draining = 0;
+	if (pass.total.failed > 0 && (error = subxact_try(work_reject, (void *) g)) != NULL)
+	{
+		fail(job, g, error);
+		return TURN_END;
+	}
+	rejected = rejected_row_count_failed(g->id);
+	if (rejected > 0)
+		event_record(g, "alarm", NULL, NULL, psprintf("%lld rows were rejected: migrate_rejected lists them", (long long) rejected));
+	if (dirty_key_any_failed(g->id) && dirty_key_first_error(g->id, &key, &message))
 		event_record(g, "alarm", NULL, NULL,
 					 psprintf("dirty keys cannot be settled, such as %s: %s", key, message));
-	draining = 0;
+	pace_sample(job, g);
 	job_finish(job->id, "done");
 	event_record(g, "backfill_complete", NULL, NULL, NULL);
 	return TURN_END;

@@ -13,6 +13,7 @@
 #include "catalog/event.h"
 #include "catalog/job.h"
 #include "catalog/mapping.h"
+#include "catalog/rejected_row.h"
 #include "catalog/write_error.h"
 #include "copy/range_plan.h"
 #include "copy/sync_pass.h"
@@ -95,6 +96,8 @@ request_backfill(Migration *g, int workers, int batch_rows, Interval *run_for,
 		workers = setting_int(g->settings, "workers");
 	if (job != NULL)
 	{
+		if (strcmp(job->status, "failed") == 0)
+			rejected_row_requeue(g->id);	/* its cause is mended, perhaps */
 		job_request_again(job->id, workers, batch_rows, run_for);
 		event_record(g, "backfill_resumed", NULL, NULL, NULL);
 		return job->id;

@@ -59,7 +59,7 @@ CREATE PROCEDURE way.be_halfway() LANGUAGE plpgsql AS $$
 BEGIN
 	ASSERT (SELECT count(*) FROM ways.have) BETWEEN 1 AND (SELECT count(*) FROM ways.want) - 1;
 END $$;
-CREATE FUNCTION way.stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the copy stops here'; END $$;
+CREATE FUNCTION way.stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the copy stops here' USING ERRCODE = 'object_not_in_prerequisite_state'; END $$;
 
 -- The commands of one way in one mode.  Where "later" is expected, keys may be dirty at first: a sync settles them.
 CREATE FUNCTION way.script(w way.way, o way.world, mode text) RETURNS SETOF text LANGUAGE plpgsql AS $$

@@ -93,6 +93,7 @@ is(sql('SELECT count(*) FROM tgt'), '30000', 'and is resumed by workers');
 # data that the target does not take
 fresh();
 sql(q{ALTER TABLE tgt ADD CHECK (id <> 20000)});
+sql(q{SELECT migrate_set('m', 'max_rejects', '0')});
 sql(q{SELECT migrate_backfill('m', workers => 1)});
 ($rc, $out, $err) = $node->psql('postgres', q{CALL migrate_wait('m', '30 s')});
 like($err, qr/failed: .*violates check constraint/, 'bad data fails the job with its reason');
