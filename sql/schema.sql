@@ -84,6 +84,8 @@ CREATE TABLE migrate_ext.job (
 	throttle_reason	text,
 	lag_paused		boolean NOT NULL DEFAULT false,
 	halvings		int NOT NULL DEFAULT 0,
+	resumptions		int NOT NULL DEFAULT 0,
+	resumed_at		bigint,
 	error_sqlstate	text,
 	error_message	text,
 	error_context	text
@@ -94,6 +96,8 @@ COMMENT ON TABLE migrate_ext.job IS 'one backfill, sync or verify run';
 COMMENT ON COLUMN migrate_ext.job.keys_per_second IS 'of a sync: keys settled in the last interval, per second';
 COMMENT ON COLUMN migrate_ext.job.lag_paused IS 'a replica was more than pause_replica_lag behind, and is not below max_replica_lag yet';
 COMMENT ON COLUMN migrate_ext.job.halvings IS 'how often that was so: each time batches are half as large';
+COMMENT ON COLUMN migrate_ext.job.resumptions IS 'by the supervisor, since the job last came forward';
+COMMENT ON COLUMN migrate_ext.job.resumed_at IS 'blocks done at the last of them';
 COMMENT ON COLUMN migrate_ext.job.finished_xid IS 'last transaction of the job: snapshots older than it do not see all copied rows';
 
 CREATE TABLE migrate_ext.job_range (

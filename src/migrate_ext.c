@@ -10,6 +10,7 @@
 #include "capture/plan_cache.h"
 #include "capture/transition.h"
 #include "lifecycle/phase.h"
+#include "worker/supervisor.h"
 #include "worker/sync_job.h"
 #include "worker/watch.h"
 
@@ -26,4 +27,5 @@ _PG_init(void)
 	phase_init();
 	sync_job_init();
 	watch_init();
+	supervisor_init();
 }

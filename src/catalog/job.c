@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include "utils/memutils.h"
+
 #include "base/spi.h"
 #include "catalog/job.h"
 
@@ -43,6 +45,28 @@ job_insert(int64 migration_id, const char *kind, int workers, int batch_rows,
 	return id;
 }
 
+/* Builds a Job from row i of the result of a JOB_SELECT. */
+static Job *
+read_row(const SpiScope *scope, uint64 i)
+{
+	Job		   *job = MemoryContextAllocZero(scope->caller, sizeof(Job));
+
+	job->id = spi_get_int8(i, 1);
+	job->migration_id = spi_get_int8(i, 2);
+	job->kind = spi_get_text(scope, i, 3);
+	job->status = spi_get_text(scope, i, 4);
+	job->step = spi_get_text(scope, i, 5);
+	job->workers = DatumGetInt32(spi_get_datum(i, 6));
+	job->batch_rows = DatumGetInt32(spi_get_datum(i, 7));
+	job->run_until = spi_is_null(i, 8) ? 0 : DatumGetTimestampTz(spi_get_datum(i, 8));
+	job->error_sqlstate = spi_get_text(scope, i, 9);
+	job->error_message = spi_get_text(scope, i, 10);
+	job->lag_paused = spi_get_bool(i, 11);
+	job->halvings = DatumGetInt32(spi_get_datum(i, 12));
+	job->throttle_reason = spi_get_text(scope, i, 13);
+	return job;
+}
+
 static Job *
 fetch(const char *sql, const SpiArg *args, int nargs)
 {
@@ -51,24 +75,31 @@ fetch(const char *sql, const SpiArg *args, int nargs)
 
 	spi_open_catalog(&scope);
 	if (spi_run_fixed(sql, args, nargs) > 0)
-	{
-		job = MemoryContextAllocZero(scope.caller, sizeof(Job));
-		job->id = spi_get_int8(0, 1);
-		job->migration_id = spi_get_int8(0, 2);
-		job->kind = spi_get_text(&scope, 0, 3);
-		job->status = spi_get_text(&scope, 0, 4);
-		job->step = spi_get_text(&scope, 0, 5);
-		job->workers = DatumGetInt32(spi_get_datum(0, 6));
-		job->batch_rows = DatumGetInt32(spi_get_datum(0, 7));
-		job->run_until = spi_is_null(0, 8) ? 0 : DatumGetTimestampTz(spi_get_datum(0, 8));
-		job->error_sqlstate = spi_get_text(&scope, 0, 9);
-		job->error_message = spi_get_text(&scope, 0, 10);
-		job->lag_paused = spi_get_bool(0, 11);
-		job->halvings = DatumGetInt32(spi_get_datum(0, 12));
-		job->throttle_reason = spi_get_text(&scope, 0, 13);
-	}
+		job = read_row(&scope, 0);
 	spi_close(&scope);
 	return job;
+}
+
+/* The jobs that somebody should be working on. */
+List *
+job_list_active(void)
+{
+	SpiScope	scope;
+	List	   *jobs = NIL;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run(JOB_SELECT "WHERE status IN ('requested', 'running') ORDER BY job_id", SPI_NO_ARGS);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Job		   *job = read_row(&scope, i);
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+
+		jobs = lappend(jobs, job);
+		MemoryContextSwitchTo(old);
+	}
+	spi_close(&scope);
+	return jobs;
 }
 
 /* A job by id; NULL if it was removed with its migration. */
@@ -115,7 +146,7 @@ job_request_again(int64 id, int workers, int batch_rows, Interval *run_for)
 	change("UPDATE migrate_ext.job SET status = 'requested', finished_at = NULL, "
 		   "workers = coalesce(nullif($2, 0), workers), "
 		   "batch_rows = coalesce(nullif($3, 0), batch_rows), "
-		   "run_until = clock_timestamp() + $4, throttle_reason = NULL, lag_paused = false, halvings = 0, "
+		   "run_until = clock_timestamp() + $4, throttle_reason = NULL, lag_paused = false, halvings = 0, resumptions = 0, "
 		   "error_sqlstate = NULL, error_message = NULL, error_context = NULL "
 		   "WHERE job_id = $1",
 		   SPI_ARGS(spi_int8(id), spi_int4(workers), spi_int4(batch_rows),
@@ -196,6 +227,24 @@ job_set_throttle(int64 id, const char *reason)
 	change("UPDATE migrate_ext.job SET throttle_reason = $2 "
 		   "WHERE job_id = $1 AND throttle_reason IS DISTINCT FROM $2",
 		   SPI_ARGS(spi_int8(id), spi_text(reason)));
+}
+
+/* The supervisor resumes a job; how often it has, since the job last came forward? */
+int
+job_note_resumption(int64 id)
+{
+	SpiScope	scope;
+	int			n;
+
+	spi_open_catalog(&scope);
+	spi_run("UPDATE migrate_ext.job j SET resumptions = CASE WHEN j.resumed_at = r.done THEN j.resumptions + 1 ELSE 1 END, "
+			"resumed_at = r.done FROM (SELECT coalesce(sum(next_block - first_block), 0) + "
+			"(SELECT CASE step WHEN 'barrier' THEN 1 WHEN 'drain' THEN 2 ELSE 0 END FROM migrate_ext.job WHERE job_id = $1) AS done "
+			"FROM migrate_ext.job_range WHERE job_id = $1) r WHERE j.job_id = $1 RETURNING j.resumptions",
+			SPI_ARGS(spi_int8(id)));
+	n = DatumGetInt32(spi_get_datum(0, 1));
+	spi_close(&scope);
+	return n;
 }
 
 /* Replica lag is above pause_replica_lag: smaller batches from now on.  False if that is known. */

@@ -6,6 +6,7 @@
 #define MIGRATE_JOB_H
 
 #include "postgres.h"
+#include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
 typedef struct Job
@@ -28,6 +29,8 @@ typedef struct Job
 extern int64 job_insert(int64 migration_id, const char *kind, int workers, int batch_rows,
 						Interval *run_for, Oid requested_by);
 extern Job *job_get(int64 id);
+extern List *job_list_active(void);
+extern int	job_note_resumption(int64 id);
 extern Job *job_find_open(int64 migration_id, const char *kind);
 extern Job *job_find_last(int64 migration_id, const char *kind);
 extern void job_request_again(int64 id, int workers, int batch_rows, Interval *run_for);
