@@ -176,11 +176,11 @@ look_at_database(Oid database)
 		proc_exit(1);
 }
 
-PGDLLEXPORT void migrate_supervisor_main(Datum arg);
+PGDLLEXPORT void migrate_worker_supervisor(Datum arg);
 
 /* Entry point of the supervisor. */
 void
-migrate_supervisor_main(Datum arg)
+migrate_worker_supervisor(Datum arg)
 {
 	MemoryContext context;
 
@@ -230,7 +230,7 @@ supervisor_init(void)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = 5;
 	strlcpy(worker.bgw_library_name, "migrate_ext", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "migrate_supervisor_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "migrate_worker_supervisor", BGW_MAXLEN);
 	strlcpy(worker.bgw_name, "migrate_ext supervisor", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "migrate_ext supervisor", BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
