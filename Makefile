@@ -36,6 +36,7 @@ OBJS = \
 	src/catalog/migration.o \
 	src/catalog/rejected_row.o \
 	src/catalog/sample.o \
+	src/catalog/stashed_object.o \
 	src/catalog/verification.o \
 	src/catalog/write_error.o \
 	src/projection/comparison.o \
@@ -82,9 +83,11 @@ OBJS = \
 	src/lifecycle/rollback.o \
 	src/lifecycle/rule.o \
 	src/lifecycle/start.o \
+	src/lifecycle/stash.o \
 	src/worker/launch.o \
 	src/worker/main.o \
 	src/worker/pace.o \
+	src/worker/rebuild.o \
 	src/worker/request.o \
 	src/worker/supervisor.o \
 	src/worker/sync_job.o \
@@ -110,7 +113,7 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill quarantine throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill quarantine defer_indexes throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \

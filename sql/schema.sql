@@ -70,7 +70,7 @@ CREATE TABLE migrate_ext.job (
 	kind			text NOT NULL CHECK (kind IN ('backfill', 'sync', 'verify')),
 	status			text NOT NULL DEFAULT 'requested' CHECK (status IN
 					('requested', 'running', 'stopped', 'failed', 'cancelled', 'done')),
-	step			text CHECK (step IN ('copy', 'barrier', 'drain')),
+	step			text CHECK (step IN ('copy', 'barrier', 'drain', 'index')),
 	workers			int NOT NULL CHECK (workers >= 0),
 	batch_rows		int CHECK (batch_rows > 0),
 	run_until		timestamptz,
@@ -267,12 +267,21 @@ COMMENT ON TABLE migrate_ext.key_map IS 'surrogate keys given to source keys';
 CREATE TABLE migrate_ext.stashed_object (
 	stashed_object_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	migration_id	bigint NOT NULL REFERENCES migrate_ext.migration ON DELETE CASCADE,
+	kind			text NOT NULL CHECK (kind IN ('index', 'foreign key')),
 	relation		regclass NOT NULL,
 	name			text NOT NULL,
 	definition		text NOT NULL,
-	restored_at		timestamptz
+	tablespace		text NOT NULL DEFAULT '',
+	settings		text[] NOT NULL DEFAULT '{}',
+	stashed_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	restored_at		timestamptz,
+	sqlstate		text,
+	error			text
 );
+CREATE INDEX ON migrate_ext.stashed_object (migration_id);
 COMMENT ON TABLE migrate_ext.stashed_object IS 'definition of an index or constraint that is put off until the copy is done';
+COMMENT ON COLUMN migrate_ext.stashed_object.settings IS 'statements that give it its comment and such';
+COMMENT ON COLUMN migrate_ext.stashed_object.error IS 'why it could not be rebuilt';
 
 CREATE TABLE migrate_ext.sample (
 	migration_id	bigint NOT NULL REFERENCES migrate_ext.migration ON DELETE CASCADE,

@@ -10,6 +10,7 @@
 #include "capture/plan_cache.h"
 #include "capture/transition.h"
 #include "lifecycle/phase.h"
+#include "worker/rebuild.h"
 #include "worker/supervisor.h"
 #include "worker/sync_job.h"
 #include "worker/watch.h"
@@ -27,5 +28,6 @@ _PG_init(void)
 	phase_init();
 	sync_job_init();
 	watch_init();
+	rebuild_init();
 	supervisor_init();
 }

@@ -65,6 +65,8 @@ static const SettingDef definitions[] =
 	{"throttle_query", SETTING_TEXT, "", 0, 0},
 	{"run_window", SETTING_WINDOW, "", 0, 0},
 	{"sample_interval", SETTING_MS, "5000", 100, 3600000},
+	{"defer_indexes", SETTING_BOOL, "off", 0, 0},
+	{"defer_foreign_keys", SETTING_BOOL, "off", 0, 0},
 	{"max_divergences", SETTING_INT, "1000", 0, 10000000},
 	{"store_values", SETTING_BOOL, "off", 0, 0},
 	{"allow_nonempty_target", SETTING_BOOL, "off", 0, 0},

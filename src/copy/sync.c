@@ -472,7 +472,7 @@ sync_must_wait(const Migration *g)
 {
 	Job		   *job = job_find_open(g->id, "backfill");
 
-	return job != NULL && strcmp(job->step, "drain") != 0;
+	return job != NULL && strcmp(job->step, "drain") != 0 && strcmp(job->step, "index") != 0;
 }
 
 /* Settles what was taken. */

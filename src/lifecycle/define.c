@@ -16,6 +16,7 @@
 #include "catalog/job.h"
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
+#include "catalog/stashed_object.h"
 #include "lifecycle/phase.h"
 
 MIGRATE_FUNCTION(migrate_create);
@@ -81,6 +82,11 @@ migrate_drop(PG_FUNCTION_ARGS)
 	Migration  *g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	phase_require(g, "migrate_drop", PHASES("planned", "rolled_back", "done"));
+	if (stashed_object_count(g->id) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("indexes or foreign keys that migration \"%s\" has deferred are not rebuilt yet", g->name),
+				 errhint("Wait, or call migrate_resume; migrate_ext.stashed_object has their definitions.")));
 	job_cancel_all(g->id);
 	trigger_remove_all(g);
 	event_record(g, "dropped", NULL, NULL, NULL);

@@ -15,6 +15,7 @@
 #include "catalog/dirty_key.h"
 #include "catalog/gate_result.h"
 #include "catalog/mapping.h"
+#include "catalog/stashed_object.h"
 #include "catalog/verification.h"
 #include "lifecycle/assess.h"
 #include "lifecycle/gate.h"
@@ -68,6 +69,9 @@ measure_proof(List **results, const Migration *g)
 	add(results, "backfill", "complete",
 		psprintf("%d of %d mappings complete", complete, list_length(mappings)),
 		complete == list_length(mappings));
+	if (stashed_object_count(g->id) > 0)
+		add(results, "deferred indexes and foreign keys", "rebuilt",
+			psprintf("%lld are not", (long long) stashed_object_count(g->id)), false);
 	add(results, "dirty keys pending", "0", psprintf("%lld", (long long) pending), pending == 0);
 	foreach(lc, mappings)
 	{

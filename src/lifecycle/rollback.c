@@ -14,6 +14,7 @@
 #include "catalog/mapping.h"
 #include "lifecycle/cutover.h"
 #include "lifecycle/phase.h"
+#include "lifecycle/stash.h"
 
 /*
  * After a cutover: everything written to the new side must have arrived on the
@@ -74,6 +75,7 @@ migrate_rollback(PG_FUNCTION_ARGS)
 	dirty_key_delete_all(g->id, MAPPING_FORWARD);
 	dirty_key_delete_all(g->id, MAPPING_REVERSE);
 	migration_set_paused(g->id, false);
+	stash_rebuild_hook(g);
 	migration_mark_changed(g->id);
 	phase_move(g, "rolled_back",
 			   psprintf("{\"from\": \"%s\", \"keys_not_written_back\": %lld, \"locked_ms\": %.1f}",

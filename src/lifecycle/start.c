@@ -17,6 +17,7 @@
 #include "lifecycle/gate.h"
 #include "lifecycle/lock.h"
 #include "lifecycle/phase.h"
+#include "lifecycle/stash.h"
 
 MIGRATE_FUNCTION(migrate_start);
 
@@ -56,6 +57,8 @@ migrate_start(PG_FUNCTION_ARGS)
 		if (has_rows && !mapping_is_in_place(m))
 			dirty_key_add_every(m->id, "reconcile", NULL);
 	}
+	if (!has_rows)
+		stash_targets(g);
 	rejected_row_delete_all(g->id);
 	write_error_reset(g->id);
 	migration_mark_changed(g->id);

@@ -29,6 +29,7 @@
 /* Tells our locks on jobs from users' advisory locks, which use 1 and 2. */
 #define JOB_LOCK_FIELD 77
 #define FINISHER_LOCK_FIELD 78
+#define REBUILD_LOCK_FIELD 79	/* its number is the migration's */
 
 /* How long a started worker may take to show its lock. */
 #define WORKER_START_MS 10000
@@ -42,14 +43,27 @@ set_tag(LOCKTAG *tag, int64 job_id, int field)
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (job_id >> 32), (uint32) job_id, field);
 }
 
+static void
+hold(int64 id, int field)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, id, field);
+	(void) LockAcquire(&tag, ShareLock, true, false);
+}
+
 /* Takes the session lock that says: somebody works on this job. */
 void
 launch_hold_job(int64 job_id)
 {
-	LOCKTAG		tag;
+	hold(job_id, JOB_LOCK_FIELD);
+}
 
-	set_tag(&tag, job_id, JOB_LOCK_FIELD);
-	(void) LockAcquire(&tag, ShareLock, true, false);
+/* The same for a worker that rebuilds what a migration has put off. */
+void
+launch_hold_rebuild(int64 migration_id)
+{
+	hold(migration_id, REBUILD_LOCK_FIELD);
 }
 
 /*
@@ -86,15 +100,15 @@ launch_release_job(int64 job_id)
 	}
 }
 
-/* How many sessions with a pid from first to before end work on the job? */
+/* How many sessions with a pid from first to before end hold such a lock? */
 static int
-count_workers(int64 job_id, int first, int end)
+count_holders(int64 id, int field, int first, int end)
 {
 	LockData   *locks = GetLockStatusData();
 	LOCKTAG		tag;
 	int			n = 0;
 
-	set_tag(&tag, job_id, JOB_LOCK_FIELD);
+	set_tag(&tag, id, field);
 	for (int i = 0; i < locks->nelements; i++)
 	{
 		if (memcmp(&locks->locks[i].locktag, &tag, sizeof(LOCKTAG)) == 0 && locks->locks[i].pid >= first &&
@@ -109,14 +123,14 @@ count_workers(int64 job_id, int first, int end)
 int
 launch_count_workers(int64 job_id)
 {
-	return count_workers(job_id, 0, INT_MAX);
+	return count_holders(job_id, JOB_LOCK_FIELD, 0, INT_MAX);
 }
 
 /* Is this session one too many, where so many are wanted?  Each decides for itself, and all alike. */
 bool
 launch_is_surplus(int64 job_id, int wanted)
 {
-	return count_workers(job_id, 0, MyProcPid) >= wanted;
+	return count_holders(job_id, JOB_LOCK_FIELD, 0, MyProcPid) >= wanted;
 }
 
 bool
@@ -162,7 +176,7 @@ launch_worker(const Migration *g, const char *function, int64 job_id, pid_t noti
 
 /* Waits until the worker shows its lock, or is gone. */
 static void
-wait_until_holding(BackgroundWorkerHandle *handle, int64 job_id)
+wait_until_holding(BackgroundWorkerHandle *handle, int64 id, int field)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WORKER_START_MS);
 	pid_t		pid;
@@ -172,7 +186,7 @@ wait_until_holding(BackgroundWorkerHandle *handle, int64 job_id)
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("could not start background worker"),
 				 errhint("More details may be in the server log.")));
-	while (count_workers(job_id, pid, pid + 1) == 0)
+	while (count_holders(id, field, pid, pid + 1) == 0)
 	{
 		if (GetBackgroundWorkerPid(handle, &pid) != BGWH_STARTED ||
 			GetCurrentTimestamp() > deadline)
@@ -185,6 +199,25 @@ wait_until_holding(BackgroundWorkerHandle *handle, int64 job_id)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+bool
+launch_rebuild_is_running(int64 migration_id)
+{
+	return count_holders(migration_id, REBUILD_LOCK_FIELD, 0, INT_MAX) > 0;
+}
+
+/* Starts the worker that rebuilds what a migration has put off; false if that cannot be. */
+bool
+launch_rebuild(const Migration *g)
+{
+	BackgroundWorkerHandle *handle = NULL;
+
+	if (launch_worker_can_connect(g))
+		handle = launch_worker(g, "migrate_worker_rebuild", 0, MyProcPid);
+	if (handle != NULL)
+		wait_until_holding(handle, g->id, REBUILD_LOCK_FIELD);
+	return handle != NULL;
 }
 
 /*
@@ -209,7 +242,7 @@ launch_workers(const Migration *g, int64 job_id, int workers)
 
 		if (handle == NULL)
 			break;
-		wait_until_holding(handle, job_id);
+		wait_until_holding(handle, job_id, JOB_LOCK_FIELD);
 		started++;
 	}
 	if (started == 0)

@@ -25,6 +25,9 @@ extern BackgroundWorkerHandle *launch_worker(const Migration *g, const char *fun
 extern void launch_workers(const Migration *g, int64 job_id, int workers);
 extern bool launch_job_is_running(int64 job_id);
 extern int	launch_count_workers(int64 job_id);
+extern void launch_hold_rebuild(int64 migration_id);
+extern bool launch_rebuild_is_running(int64 migration_id);
+extern bool launch_rebuild(const Migration *g);
 extern bool launch_is_surplus(int64 job_id, int wanted);
 extern void launch_hold_job(int64 job_id);
 extern bool launch_become_finisher(int64 job_id);

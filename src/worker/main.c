@@ -6,7 +6,8 @@
  *	copy	batches until no range is left
  *	barrier	wait for the transactions that write a source; from here on a
  *			delete cannot be undone by a batch, and needs no dirty key
- *	drain	settle the dirty keys; then the backfill is complete
+ *	drain	settle the dirty keys; then every row is there
+ *	index	wait until what was put off is built; then the backfill is complete
  *
  * Everything the loop knows is in the catalog and read again before each
  * batch, so pause, settings and cancel work within one batch, and any other
@@ -43,6 +44,7 @@
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
 #include "catalog/rejected_row.h"
+#include "catalog/stashed_object.h"
 #include "copy/backfill.h"
 #include "copy/quarantine.h"
 #include "copy/range_plan.h"
@@ -50,6 +52,7 @@
 #include "worker/launch.h"
 #include "worker/main.h"
 #include "worker/pace.h"
+#include "worker/rebuild.h"
 #include "worker/sync_job.h"
 
 /* Milliseconds between two looks while paused or waiting for other workers. */
@@ -194,6 +197,29 @@ turn_drain(const Job *job, const Migration *g)
 		event_record(g, "alarm", NULL, NULL,
 					 psprintf("dirty keys cannot be settled, such as %s: %s", key, message));
 	pace_sample(job, g);
+	(void) job_advance(job->id, "drain", "index");
+	return TURN_AGAIN;
+}
+
+/* Until the indexes and foreign keys that were put off are there again. */
+static Turn
+turn_index(const Job *job, const Migration *g)
+{
+	char	   *sqlstate;
+	char	   *error = stashed_object_first_error(g->id, &sqlstate);
+
+	if (error != NULL && !launch_rebuild_is_running(g->id))
+	{
+		job_fail(job->id, sqlstate, error, NULL);
+		event_record(g, "job_failed", NULL, NULL, error);
+		return TURN_END;
+	}
+	if (stashed_object_count(g->id) > 0)
+	{
+		job_show(g, "waiting for indexes");
+		job_set_throttle(job->id, rebuild_ensure(g) ? NULL : "no free worker slot to rebuild indexes (max_worker_processes)");
+		return TURN_WAIT;
+	}
 	job_finish(job->id, "done");
 	event_record(g, "backfill_complete", NULL, NULL, NULL);
 	return TURN_END;
@@ -239,7 +265,7 @@ take_turn(int64 job_id)
 		return TURN_END;		/* another worker does the rest */
 	if (strcmp(job->step, "barrier") == 0)
 		return TURN_BARRIER;
-	return turn_drain(job, g);
+	return strcmp(job->step, "drain") == 0 ? turn_drain(job, g) : turn_index(job, g);
 }
 
 /* Says that the copy is over: deletes need no dirty keys any more. */
@@ -364,9 +390,9 @@ commit_transaction(void)
 	begin_transaction();
 }
 
-/* Waits for the transaction that made the job. */
-static void
-wait_for_launcher(TransactionId xid)
+/* Waits for the transaction that started the worker. */
+void
+worker_wait_for_launcher(TransactionId xid)
 {
 	StartTransactionCommand();
 	XactLockTableWait(xid, NULL, NULL, XLTW_None);
@@ -470,7 +496,7 @@ migrate_worker_main(Datum arg)
 	StartTransactionCommand();
 	launch_hold_job(args.job_id);
 	CommitTransactionCommand();
-	wait_for_launcher(args.launcher);
+	worker_wait_for_launcher(args.launcher);
 
 	/* from here on nothing waits for long, also not for the state tables */
 	SetConfigOption("lock_timeout", "100", PGC_USERSET, PGC_S_SESSION);

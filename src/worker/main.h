@@ -26,6 +26,7 @@ typedef enum Turn
 } Turn;
 
 extern void worker_connect(WorkerArgs *args);
+extern void worker_wait_for_launcher(TransactionId xid);
 extern void job_show(const Migration *g, const char *doing);
 extern void job_work(int64 job_id, JobCommit commit);
 

@@ -14,12 +14,14 @@
 #include "catalog/job.h"
 #include "catalog/mapping.h"
 #include "catalog/rejected_row.h"
+#include "catalog/stashed_object.h"
 #include "catalog/write_error.h"
 #include "copy/range_plan.h"
 #include "copy/sync_pass.h"
 #include "lifecycle/cutover.h"
 #include "lifecycle/gate.h"
 #include "lifecycle/phase.h"
+#include "lifecycle/stash.h"
 #include "worker/launch.h"
 #include "worker/request.h"
 #include "worker/sync_job.h"
@@ -98,6 +100,7 @@ request_backfill(Migration *g, int workers, int batch_rows, Interval *run_for,
 	{
 		if (strcmp(job->status, "failed") == 0)
 			rejected_row_requeue(g->id);	/* its cause is mended, perhaps */
+		stashed_object_clear_errors(g->id);
 		job_request_again(job->id, workers, batch_rows, run_for);
 		event_record(g, "backfill_resumed", NULL, NULL, NULL);
 		return job->id;
@@ -232,5 +235,7 @@ migrate_resume(PG_FUNCTION_ARGS)
 		launch_workers(g, job->id, Max(1, job->workers));
 	}
 	sync_job_ensure(g, migration_is_switched(g));
+	if (job_find_open(g->id, "backfill") == NULL && !migration_is_capturing(g))
+		stash_rebuild_hook(g);	/* after a rollback */
 	PG_RETURN_VOID();
 }

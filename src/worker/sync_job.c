@@ -163,6 +163,15 @@ settle(const Job *job, const Migration *g, int interval)
 	return result.settled > 0 || result.busy == 0 ? TURN_AGAIN : TURN_YIELD;
 }
 
+/* Does a backfill settle the keys itself, now or later? */
+static bool
+copy_is_open(const Migration *g)
+{
+	Job		   *backfill = job_find_open(g->id, "backfill");
+
+	return backfill != NULL && strcmp(backfill->step, "index") != 0;
+}
+
 /* A turn of the worker, in a transaction of its own. */
 Turn
 sync_turn(const Job *job, const Migration *g)
@@ -181,7 +190,7 @@ sync_turn(const Job *job, const Migration *g)
 		next_pass = Min(next_pass, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), interval));
 	if (!in_pass && sync_sleep_ms() > 0)
 		return TURN_SLEEP;
-	if (job_find_open(g->id, "backfill") != NULL)
+	if (copy_is_open(g))
 	{
 		job_set_throttle(job->id, "the backfill settles the keys at its end");
 		next_pass = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), interval);

@@ -123,5 +123,27 @@ SQL
 		'0', 'no range is left over');
 	$node->safe_psql('postgres', q{SELECT migrate_rollback('m')});
 }
+# a crash while an index is built again that was put off
+$node->safe_psql('postgres', q{
+	SELECT migrate_drop('m');
+	TRUNCATE tgt;
+	CREATE INDEX tgt_v ON tgt (v);
+	SELECT migrate_create('m');
+	SELECT migrate_map('m', 'src', 'tgt');
+	SELECT migrate_set('m', 'defer_indexes', 'on');
+	SELECT migrate_start('m')});
+my $reader = $node->background_psql('postgres');
+$reader->query_safe(q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tgt});	# the index waits for it
+ask(q{SELECT migrate_backfill('m', workers => 2)});
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ 'rebuilding index tgt_v' AND wait_event_type = 'Lock'});
+is(ask(q{SELECT step FROM migrate_progress('m')}), 'index', 'an index is being built');
+kill 'KILL', ask(q{SELECT pid FROM pg_stat_activity WHERE query ~ 'rebuilding index tgt_v' AND backend_type = 'migrate_ext worker'});
+usleep(300_000);
+eval { $reader->{run}->kill_kill };
+is(ask(q{SELECT indisvalid FROM pg_index WHERE indexrelid = 'tgt_v'::regclass}), 'f', 'the crash has left an invalid one');
+resume();
+$node->safe_psql('postgres', q{CALL migrate_wait('m', '60 s')});
+is(ask(q{SELECT indisvalid FROM pg_index WHERE indexrelid = 'tgt_v'::regclass}), 't', 'which was dropped and built anew');
+is(ask(q{SELECT count(*) FROM pg_index WHERE indrelid = 'tgt'::regclass}), '2', 'none is left over');
 $node->stop;
 done_testing();
