@@ -10,6 +10,9 @@
 #include "base/spi.h"
 #include "catalog/stashed_object.h"
 
+/* What belonged to a table that was dropped is not wanted any more. */
+#define HAS_RELATION "EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = relation) "
+
 static uint64
 change(const char *sql, const SpiArg *args, int nargs)
 {
@@ -49,7 +52,7 @@ stashed_object_list(int64 migration_id)
 
 	spi_open_catalog(&scope);
 	n = spi_run("SELECT stashed_object_id, kind, relation::oid, name, definition, tablespace, settings, error "
-				"FROM migrate_ext.stashed_object WHERE migration_id = $1 AND restored_at IS NULL "
+				"FROM migrate_ext.stashed_object WHERE migration_id = $1 AND restored_at IS NULL AND " HAS_RELATION
 				"ORDER BY kind = 'index' DESC, stashed_object_id", SPI_ARGS(spi_int8(migration_id)));
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -93,7 +96,7 @@ stashed_object_first_error(int64 migration_id, char **sqlstate)
 
 	spi_open_catalog(&scope);
 	if (spi_run("SELECT format('%s %I of %s could not be rebuilt: %s', kind, name, relation, error), sqlstate "
-				"FROM migrate_ext.stashed_object WHERE migration_id = $1 AND restored_at IS NULL AND error IS NOT NULL "
+				"FROM migrate_ext.stashed_object WHERE migration_id = $1 AND restored_at IS NULL AND error IS NOT NULL AND " HAS_RELATION
 				"ORDER BY stashed_object_id LIMIT 1", SPI_ARGS(spi_int8(migration_id))) > 0)
 	{
 		error = spi_get_text(&scope, 0, 1);

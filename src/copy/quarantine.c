@@ -18,6 +18,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "base/quote.h"
@@ -57,13 +58,13 @@ may_pass_later(const ErrorData *error)
 		error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION;
 }
 
-/* Raises if more rows were rejected than may be. */
-void
-quarantine_check_limit(const Migration *g, const ErrorData *last)
+/* Raises if more rows were rejected than may be: so many, at least. */
+static void
+check_limit(const Migration *g, int64 rejected, const ErrorData *last)
 {
 	int			most = setting_int(g->settings, "max_rejects");
 
-	if (rejected_row_count_failed(g->id) <= most)
+	if (rejected <= most)
 		return;
 	if (most == 0)
 		ereport(ERROR,
@@ -125,12 +126,12 @@ set_aside(Quarantine *q, const Mapping *m, Stretch stretch, ErrorData *error)
 		DirtyKeyError why = {error_sqlstate(error), error->message};
 
 		(void) dirty_key_add(m->id, construct_array(&row.key, 1, JSONBOID, -1, false, TYPALIGN_INT), "error", &why);
-		q->left_to_sync++;
 		return;
 	}
 	rejected_row_add(m->id, row.key, row.image, error);
 	q->rejected++;
-	quarantine_check_limit(q->g, error);
+	check_limit(q->g, q->rejected, error);	/* of all batches, when this one is over */
+	q->last = error;
 }
 
 /* Copies a stretch of one row: mapping by mapping, as not all may refuse it. */
@@ -154,13 +155,28 @@ copy_one(Quarantine *q, Stretch stretch)
 	}
 }
 
-/*
- * Copies a stretch that has failed as a whole, without the rows that cannot be
- * stored.  Raises what is not the fault of a row, and where too many rows were
- * rejected: the caller rolls all of it back.
- */
-void
-quarantine_copy(Quarantine *q, Stretch stretch)
+/* Copies a stretch; true if it failed on its data. */
+static bool
+fails(Quarantine *q, Stretch stretch)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext attempt", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	int64		rows = 0;
+	ErrorData  *error = q->copy(q->arg, q->mappings, stretch, &rows);
+	bool		failed;
+
+	if (error != NULL && !quarantine_may_isolate(error))
+		ReThrowError(error);
+	q->rows += error == NULL ? rows : 0;
+	failed = error != NULL;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return failed;
+}
+
+/* Halves a stretch that has failed, until rows stand alone. */
+static void
+copy_halves(Quarantine *q, Stretch stretch)
 {
 	Stretch		half[2];
 
@@ -176,16 +192,22 @@ quarantine_copy(Quarantine *q, Stretch stretch)
 	half[1].high = stretch.high;
 	for (int i = 0; i < 2; i++)
 	{
-		int64		rows = 0;
-		ErrorData  *error = q->copy(q->arg, q->mappings, half[i], &rows);
-
-		if (error == NULL)
-			q->rows += rows;
-		else if (quarantine_may_isolate(error))
-			quarantine_copy(q, half[i]);
-		else
-			ReThrowError(error);
+		if (fails(q, half[i]))
+			copy_halves(q, half[i]);
 	}
+}
+
+/*
+ * Copies a stretch that has failed as a whole, without the rows that cannot be
+ * stored.  Raises what is not the fault of a row, and where too many rows were
+ * rejected: the caller rolls all of it back.
+ */
+void
+quarantine_copy(Quarantine *q, Stretch stretch)
+{
+	copy_halves(q, stretch);
+	if (q->rejected > 0)
+		check_limit(q->g, rejected_row_count_failed(q->g->id), q->last);
 }
 
 /* Lists rows that met a rule: SPI_tuptable has their keys and images. */
@@ -360,6 +382,7 @@ quarantine_failed_keys(const Migration *g)
 {
 	ListCell   *lc;
 	int64		rejected = 0;
+	const ErrorData *last = NULL;
 
 	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
 	{
@@ -379,8 +402,10 @@ quarantine_failed_keys(const Migration *g)
 			rejected_row_add(m->id, f->key, image, &f->error);
 			dirty_key_settled(m->id, &f->id, 1);
 			rejected++;
-			quarantine_check_limit(g, &f->error);
+			last = &f->error;
 		}
 	}
+	if (rejected > 0)
+		check_limit(g, rejected_row_count_failed(g->id), last);
 	return rejected;
 }

@@ -25,7 +25,7 @@ typedef struct Quarantine
 	void	   *arg;
 	int64		rows;			/* result: inserted */
 	int64		rejected;		/* result */
-	int64		left_to_sync;	/* result */
+	const ErrorData *last;		/* why the last one was rejected */
 } Quarantine;
 
 extern bool quarantine_may_isolate(const ErrorData *error);
@@ -35,7 +35,6 @@ extern void quarantine_list_source(const Mapping *m, const MappingRule *rule);
 extern bool quarantine_keep(const Mapping *m, Datum key, const ErrorData *error);
 extern void quarantine_review(const Mapping *m);
 extern int64 quarantine_failed_keys(const Migration *g);
-extern void quarantine_check_limit(const Migration *g, const ErrorData *last);
 extern ArrayType *quarantine_standing(const Mapping *m);
 
 #endif							/* MIGRATE_QUARANTINE_H */

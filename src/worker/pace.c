@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "utils/timestamp.h"
 
 #include "base/setting.h"
@@ -21,6 +23,10 @@ static int64 batch_rows = 0;
 static double batch_ms = 0;
 static int64 sampled_job = 0;
 static TimestampTz sampled_at = 0;
+static bool sampled_waiting = false;
+
+/* While a copy waits, there is less to be seen. */
+#define WAITING_FACTOR 12
 
 /* Remembers a batch for the next sample. */
 void
@@ -37,8 +43,12 @@ sample(const Job *job, const Migration *g, const Throttle *t, int interval_ms)
 	Sample		s = {g->id, job->id, batch_rows, batch_ms, t->lag_ms, g->paused ? "paused" : t->reason};
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (sampled_job == job->id && !TimestampDifferenceExceeds(sampled_at, now, interval_ms))
+	bool		waiting = s.throttle_reason != NULL;
+	int			factor = waiting && sampled_waiting ? WAITING_FACTOR : 1;
+
+	if (sampled_job == job->id && !TimestampDifferenceExceeds(sampled_at, now, Min(interval_ms, INT_MAX / factor) * factor))
 		return;
+	sampled_waiting = waiting;
 	sampled_job = job->id;
 	sampled_at = now;
 	sample_take(&s, interval_ms);
