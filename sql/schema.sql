@@ -107,6 +107,9 @@ CREATE TABLE migrate_ext.job_range (
 	source			regclass NOT NULL,
 	relation		regclass NOT NULL,
 	filenode		oid NOT NULL,
+	key_column		text,
+	key_base		bigint,
+	key_blocks		bigint,
 	first_block		bigint NOT NULL CHECK (first_block >= 0),
 	end_block		bigint NOT NULL CHECK (end_block >= first_block),
 	next_block		bigint NOT NULL,
@@ -122,6 +125,7 @@ CREATE TABLE migrate_ext.job_range (
 ) WITH (fillfactor = 50);
 CREATE INDEX job_range_open ON migrate_ext.job_range (job_id, stage, range_no) WHERE NOT done;
 COMMENT ON TABLE migrate_ext.job_range IS 'a range of heap blocks of a leaf relation; next_block moves on in the transaction that copied the rows before it';
+COMMENT ON COLUMN migrate_ext.job_range.key_column IS 'of a relation without blocks: block n is the keys from key_base + 80 n on; empty: all rows are one block';
 COMMENT ON COLUMN migrate_ext.job_range.stage IS 'copied when all lower ones are: foreign keys of the targets name rows of theirs';
 
 -- Applications write this table and write_error: a foreign key would look for the mapping with the snapshot of a

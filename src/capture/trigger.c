@@ -138,7 +138,12 @@ expect_all(List **expected, const Migration *g, List *mappings, bool are_in_plac
 	ListCell   *lc;
 
 	foreach(lc, mapping_select(mappings, are_in_place))
-		roots = list_append_unique_oid(roots, ((Mapping *) lfirst(lc))->source);
+	{
+		Mapping    *m = lfirst(lc);
+
+		if (defs != capture || strcmp(m->capture, "none") != 0)
+			roots = list_append_unique_oid(roots, m->source);
+	}
 	foreach(lc, roots)
 	{
 		if (mapping_relation_exists(lfirst_oid(lc)))

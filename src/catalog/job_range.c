@@ -15,20 +15,21 @@
 
 /* Cuts a leaf relation into ranges of at most chunk blocks. */
 void
-job_range_insert(int64 job_id, int stage, Oid source, Oid relation, Oid filenode,
+job_range_insert(int64 job_id, int stage, Oid source, const Extent *extent, Oid filenode,
 				 int64 blocks, int64 chunk)
 {
 	SpiScope	scope;
 
 	spi_open_catalog(&scope);
 	spi_run("INSERT INTO migrate_ext.job_range (job_id, range_no, source, relation, filenode, "
-			"first_block, end_block, next_block, stage) "
+			"first_block, end_block, next_block, stage, key_column, key_base, key_blocks) "
 			"SELECT $1, (SELECT coalesce(max(range_no), 0) FROM migrate_ext.job_range WHERE job_id = $1) "
-			"+ row_number() OVER (ORDER BY b), $2, $3, $4, b, least(b + $6, $5), b, $7 "
+			"+ row_number() OVER (ORDER BY b), $2, $3, $4, b, least(b + $6, $5), b, $7, $8, $9, $10 "
 			"FROM generate_series(0::bigint, $5 - 1, $6) b",
 			SPI_ARGS(spi_int8(job_id), spi_oid(REGCLASSOID, source),
-					 spi_oid(REGCLASSOID, relation), spi_oid(OIDOID, filenode),
-					 spi_int8(blocks), spi_int8(chunk), spi_int4(stage)));
+					 spi_oid(REGCLASSOID, extent->relation), spi_datum(OIDOID, ObjectIdGetDatum(filenode), false),
+					 spi_int8(blocks), spi_int8(chunk), spi_int4(stage), spi_text(extent->key_column),
+					 spi_int8(extent->key_base), spi_int8(extent->key_blocks)));
 	spi_close(&scope);
 }
 
@@ -53,7 +54,7 @@ job_range_take(int64 job_id, JobRange *range)
 
 	spi_open_catalog(&scope);
 	found = spi_run_fixed("SELECT range_no, source::oid, relation::oid, filenode, next_block, end_block, "
-					"coalesce(batch_blocks, 0), stage FROM migrate_ext.job_range "
+					"coalesce(batch_blocks, 0), stage, key_column, coalesce(key_base, 0), coalesce(key_blocks, 0) FROM migrate_ext.job_range "
 					"WHERE job_id = $1 AND NOT done AND stage = "
 					"(SELECT min(stage) FROM migrate_ext.job_range WHERE job_id = $1 AND NOT done) "
 					"ORDER BY range_no LIMIT 1 "
@@ -64,12 +65,15 @@ job_range_take(int64 job_id, JobRange *range)
 		range->job_id = job_id;
 		range->range_no = DatumGetInt32(spi_get_datum(0, 1));
 		range->source = spi_get_oid(0, 2);
-		range->relation = spi_get_oid(0, 3);
+		range->extent.relation = spi_get_oid(0, 3);
 		range->filenode = spi_get_oid(0, 4);
 		range->next_block = spi_get_int8(0, 5);
 		range->end_block = spi_get_int8(0, 6);
 		range->batch_blocks = DatumGetInt32(spi_get_datum(0, 7));
 		range->stage = DatumGetInt32(spi_get_datum(0, 8));
+		range->extent.key_column = spi_get_text(&scope, 0, 9);
+		range->extent.key_base = spi_get_int8(0, 10);
+		range->extent.key_blocks = spi_get_int8(0, 11);
 	}
 	spi_close(&scope);
 	return found;

@@ -7,20 +7,42 @@
 
 #include "postgres.h"
 
+/*
+ * A leaf relation, and what its blocks are.  Where it has none of its own, block
+ * n is EXTENT_STEP keys from key_base + n * EXTENT_STEP on; the first and the last
+ * one are open.
+ */
+typedef struct Extent
+{
+	Oid			relation;
+	char	   *key_column;		/* NULL: heap blocks; empty: all rows are block 0 */
+	int64		key_base;
+	int64		key_blocks;		/* how many there are */
+} Extent;
+
+#define EXTENT_STEP 80
+
+/* Are all rows of the relation one batch? */
+static inline bool
+extent_is_whole(const Extent *e)
+{
+	return e->key_column != NULL && e->key_column[0] == '\0';
+}
+
 typedef struct JobRange
 {
 	int64		job_id;
 	int			range_no;
 	int			stage;
 	Oid			source;			/* the mapped relation */
-	Oid			relation;		/* the leaf whose blocks these are */
+	Extent		extent;			/* the leaf whose blocks these are */
 	Oid			filenode;		/* the leaf's, when the range was made */
 	int64		next_block;
 	int64		end_block;
 	int			batch_blocks;	/* last batch's size; 0: none yet */
 } JobRange;
 
-extern void job_range_insert(int64 job_id, int stage, Oid source, Oid relation, Oid filenode,
+extern void job_range_insert(int64 job_id, int stage, Oid source, const Extent *extent, Oid filenode,
 							 int64 blocks, int64 chunk);
 extern void job_range_delete(int64 job_id, Oid relation);
 extern bool job_range_take(int64 job_id, JobRange *range);

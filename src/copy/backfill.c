@@ -108,7 +108,7 @@ batch_limits(const Job *job, const Migration *g, Oid relation, int *low, int *hi
 static void
 leave_differing(const Part *p, const Mapping *m)
 {
-	uint64		n = stretch_run(p->stretch, projection_range_differing(m, p->b->range.relation));
+	uint64		n = stretch_run(&p->b->range.extent, p->stretch, projection_range_differing(m, p->b->range.extent.relation));
 	Datum	   *keys = palloc(sizeof(Datum) * Max(n, 1));
 
 	for (uint64 i = 0; i < n; i++)
@@ -123,7 +123,7 @@ set_in_place(const Part *p, const Mapping *m)
 	int64		differed;
 	int64		set;
 
-	(void) stretch_run(p->stretch, projection_set_in_place(m, p->b->range.relation));
+	(void) stretch_run(&p->b->range.extent, p->stretch, projection_set_in_place(m, p->b->range.extent.relation));
 	differed = spi_get_int8(0, 1);
 	set = spi_get_int8(0, 2);
 	if (set < differed)
@@ -136,16 +136,16 @@ static int64
 insert_rows(const Part *p, const Mapping *m)
 {
 	SpiScope	scope;
-	Oid			leaf = p->b->range.relation;
-	ItemPointerData low = position_tid(p->stretch.low);
-	ItemPointerData high = position_tid(p->stretch.high);
+	const Extent *e = &p->b->range.extent;
+	StretchArgs bounds;
 	int64		rows;
 
-	if (p->optimistic && !mapping_is_in_place(m) && direct_copy(m, leaf, p->stretch, &rows))
+	if (p->optimistic && !mapping_is_in_place(m) && e->key_column == NULL && direct_copy(m, e->relation, p->stretch, &rows))
 		return rows;
+	stretch_bind(e, p->stretch, &bounds);
 	spi_open_owner(&scope, m->owner, m->time_zone);
 	rows = mapping_is_in_place(m) ? set_in_place(p, m) :
-		spi_run_active(projection_copy(m, leaf, p->optimistic), STRETCH_ARGS(&low, &high));
+		spi_run_active(projection_copy(m, e, p->optimistic), bounds.args, lengthof(bounds.args));
 	spi_close(&scope);
 	return rows;
 }
@@ -199,10 +199,10 @@ guess_optimistic(const Part *p)
 {
 	const Batch *b = p->b;
 
-	if (guess.job_id != b->range.job_id || guess.relation != b->range.relation)
+	if (guess.job_id != b->range.job_id || guess.relation != b->range.extent.relation)
 	{
 		guess.job_id = b->range.job_id;
-		guess.relation = b->range.relation;
+		guess.relation = b->range.extent.relation;
 		guess.cautious = 0;
 		guess.penalty = 1;
 	}
@@ -244,11 +244,11 @@ work_batch(void *arg)
 	BatchWork  *w = arg;
 	const Batch *b = w->batch;
 	Stretch		stretch = {POSITION(b->range.next_block, 0), POSITION(b->end_block, 0)};
-	Quarantine	q = {b->g, b->mappings, b->range.relation, copy_stretch, (void *) b};
+	Quarantine	q = {b->g, b->mappings, &b->range.extent, copy_stretch, (void *) b};
 	ErrorData  *error = copy_stretch((void *) b, b->mappings, stretch, &q.rows);
 	ListCell   *lc;
 
-	if (error != NULL && !quarantine_may_isolate(error))
+	if (error != NULL && (!quarantine_may_isolate(error) || extent_is_whole(&b->range.extent)))
 		ReThrowError(error);
 	if (error != NULL)
 	{
@@ -256,7 +256,7 @@ work_batch(void *arg)
 		quarantine_copy(&q, stretch);
 	}
 	foreach(lc, b->mappings)
-		quarantine_list_stretch(lfirst(lc), b->range.relation, stretch);
+		quarantine_list_stretch(lfirst(lc), &b->range.extent, stretch);
 	w->rows = q.rows;
 }
 
@@ -312,7 +312,7 @@ backfill_batch(const Job *job, const Migration *g, BatchResult *result)
 
 	if (!job_range_take(job->id, &b.range))
 		return BATCH_NONE;
-	if (!range_plan_holds(&b.range))
+	if (!range_plan_holds(&b.range, g->id))
 		return BATCH_COPIED;
 
 	/* a rollback that held the lock we waited for has cancelled the job */
@@ -323,13 +323,13 @@ backfill_batch(const Job *job, const Migration *g, BatchResult *result)
 		if (((Mapping *) lfirst(lc))->source == b.range.source)
 			b.mappings = lappend(b.mappings, lfirst(lc));
 	}
-	batch_limits(job, g, b.range.relation, &low, &high);
+	batch_limits(job, g, b.range.extent.relation, &low, &high);
 	blocks = b.range.batch_blocks > 0 ? Min(b.range.batch_blocks, high) : low;
 	b.end_block = Min(b.range.next_block + blocks, b.range.end_block);
 
 	pgstat_report_activity(STATE_RUNNING,
 						   psprintf("migrate_ext %s: copying blocks %lld to %lld of %s", g->name, (long long) b.range.next_block,
-									(long long) b.end_block - 1, name_relation(b.range.relation)));
+									(long long) b.end_block - 1, name_relation(b.range.extent.relation)));
 	INSTR_TIME_SET_CURRENT(start);
 	error = copy_batch(&b, &result->rows);
 	INSTR_TIME_SET_CURRENT(now);
@@ -348,6 +348,6 @@ backfill_batch(const Job *job, const Migration *g, BatchResult *result)
 	result->error = error;
 	error->context = psprintf("copying blocks %lld to %lld of %s",
 							  (long long) b.range.next_block, (long long) b.end_block - 1,
-							  name_relation(b.range.relation));
+							  name_relation(b.range.extent.relation));
 	return BATCH_FAILED;
 }

@@ -9,9 +9,11 @@
 
 #include "postgres.h"
 #include "access/htup_details.h"
+#include "common/int.h"
 #include "storage/itemptr.h"
 
 #include "base/spi.h"
+#include "catalog/job_range.h"
 
 typedef struct Stretch
 {
@@ -60,18 +62,53 @@ stretch_middle(Stretch s)
 	return POSITION(first_block, (Max(POSITION_OFFSET(s.low), FirstOffsetNumber) + POSITION_OFFSET(last) + 1) / 2);
 }
 
-/* The bounds of a stretch as a statement's arguments: ctid >= $1 AND ctid < $2. */
-#define STRETCH_ARGS(low_tid, high_tid) \
-	SPI_ARGS(spi_datum(TIDOID, PointerGetDatum(low_tid), false), spi_datum(TIDOID, PointerGetDatum(high_tid), false))
+/* The bounds of a stretch, as arguments of a statement of the projection. */
+typedef struct StretchArgs
+{
+	ItemPointerData low;
+	ItemPointerData high;
+	SpiArg		args[2];
+} StretchArgs;
+
+/* The key at a position of a relation without blocks, where block 0 and the last one are open. */
+static inline int64
+position_key(const Extent *e, uint64 position, bool upper)
+{
+	int64		block = POSITION_BLOCK(position);
+	int			offset = POSITION_OFFSET(position);
+	int64		key;
+
+	if (!upper && block == 0 && offset <= FirstOffsetNumber)
+		return PG_INT64_MIN;
+	if (upper && block == e->key_blocks - 1 && offset >= EXTENT_STEP)
+		return PG_INT64_MAX;
+	offset = Min(Max(offset, FirstOffsetNumber), EXTENT_STEP) - 1;
+	return pg_add_s64_overflow(e->key_base, block * EXTENT_STEP + offset, &key) ? PG_INT64_MAX : key;
+}
+
+static inline void
+stretch_bind(const Extent *e, Stretch s, StretchArgs *a)
+{
+	if (e->key_column == NULL)
+	{
+		a->low = position_tid(s.low);
+		a->high = position_tid(s.high);
+		a->args[0] = spi_datum(TIDOID, PointerGetDatum(&a->low), false);
+		a->args[1] = spi_datum(TIDOID, PointerGetDatum(&a->high), false);
+		return;
+	}
+	a->args[0] = spi_int8(position_key(e, s.low, false));
+	a->args[1] = spi_int8(position_key(e, position_before(s.high), true));
+}
 
 /* Runs a statement of the projection over a stretch. */
 static inline uint64
-stretch_run(Stretch s, const char *sql)
+stretch_run(const Extent *e, Stretch s, const char *sql)
 {
-	ItemPointerData low = position_tid(s.low);
-	ItemPointerData high = position_tid(s.high);
+	StretchArgs a;
 
-	return spi_run(sql, STRETCH_ARGS(&low, &high));
+	stretch_bind(e, s, &a);
+	return spi_run(sql, a.args, lengthof(a.args));
 }
 
 #endif							/* MIGRATE_POSITION_H */

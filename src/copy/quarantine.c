@@ -81,10 +81,10 @@ check_limit(const Migration *g, int64 rejected, const ErrorData *last)
 typedef struct RowRead
 {
 	const Mapping *m;
-	Oid			leaf;
+	const Extent *extent;
 	Stretch		stretch;
 	bool		with_key;
-	bool		found;			/* result */
+	uint64		found;			/* result: rows */
 	Datum		key;
 	Datum		image;
 } RowRead;
@@ -97,8 +97,8 @@ work_read_row(void *arg)
 	SpiScope	scope;
 
 	spi_open_owner(&scope, r->m->owner, r->m->time_zone);
-	r->found = stretch_run(r->stretch, projection_range_images(r->m, r->leaf, NULL, r->with_key)) > 0;
-	if (r->found)
+	r->found = stretch_run(r->extent, r->stretch, projection_range_images(r->m, r->extent, NULL, r->with_key));
+	if (r->found > 0)
 	{
 		r->key = spi_get_copy(&scope, 0, 1);
 		r->image = spi_get_copy(&scope, 0, 2);
@@ -110,15 +110,15 @@ work_read_row(void *arg)
 static void
 set_aside(Quarantine *q, const Mapping *m, Stretch stretch, ErrorData *error)
 {
-	RowRead		row = {m, q->leaf, stretch, true};
+	RowRead		row = {m, q->extent, stretch, true};
 
 	if (subxact_try(work_read_row, &row) != NULL)
 	{
 		row.with_key = false;	/* it is the key that cannot be derived */
 		(void) subxact_try(work_read_row, &row);
 	}
-	if (!row.found)
-		ReThrowError(error);	/* no row of the source is to blame */
+	if (row.found != 1)
+		ReThrowError(error);	/* no row of the source is to blame, or it cannot be told which */
 	if (mapping_is_in_place(m) && !may_pass_later(error))
 		ReThrowError(error);	/* it is its own target: there is no place without it */
 	if (may_pass_later(error) && row.key != (Datum) 0)
@@ -231,7 +231,7 @@ list_rows(const Mapping *m, const MappingRule *rule, uint64 n)
 
 /* Lists the rows of a stretch that meet a rule of the mapping. */
 void
-quarantine_list_stretch(const Mapping *m, Oid leaf, Stretch stretch)
+quarantine_list_stretch(const Mapping *m, const Extent *e, Stretch stretch)
 {
 	ListCell   *lc;
 
@@ -241,7 +241,7 @@ quarantine_list_stretch(const Mapping *m, Oid leaf, Stretch stretch)
 		SpiScope	scope;
 
 		spi_open_owner(&scope, m->owner, m->time_zone);
-		list_rows(m, rule, stretch_run(stretch, projection_range_images(m, leaf, rule->condition, true)));
+		list_rows(m, rule, stretch_run(e, stretch, projection_range_images(m, e, rule->condition, true)));
 		spi_close(&scope);
 	}
 }

@@ -20,7 +20,7 @@ typedef struct Quarantine
 {
 	const Migration *g;
 	List	   *mappings;
-	Oid			leaf;
+	const Extent *extent;
 	StretchCopy copy;
 	void	   *arg;
 	int64		rows;			/* result: inserted */
@@ -30,7 +30,7 @@ typedef struct Quarantine
 
 extern bool quarantine_may_isolate(const ErrorData *error);
 extern void quarantine_copy(Quarantine *q, Stretch stretch);
-extern void quarantine_list_stretch(const Mapping *m, Oid leaf, Stretch stretch);
+extern void quarantine_list_stretch(const Mapping *m, const Extent *e, Stretch stretch);
 extern void quarantine_list_source(const Mapping *m, const MappingRule *rule);
 extern bool quarantine_keep(const Mapping *m, Datum key, const ErrorData *error);
 extern void quarantine_review(const Mapping *m);

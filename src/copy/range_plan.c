@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -16,12 +17,15 @@
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "base/quote.h"
+#include "base/spi.h"
 #include "catalog/mapping.h"
 #include "copy/range_plan.h"
 #include "projection/key.h"
+#include "projection/projection.h"
 
 /* A leaf is cut into about this many ranges, for workers to share. */
 #define RANGES_PER_LEAF 64
@@ -102,7 +106,7 @@ list_leaves(Oid source)
 	{
 		char		relkind = get_rel_relkind(lfirst_oid(lc));
 
-		if (relkind == RELKIND_RELATION)
+		if (relkind == RELKIND_RELATION || relkind == RELKIND_FOREIGN_TABLE)
 			leaves = lappend_oid(leaves, lfirst_oid(lc));
 		else if (relkind != RELKIND_PARTITIONED_TABLE && relkind != '\0')
 			ereport(ERROR,
@@ -113,19 +117,83 @@ list_leaves(Oid source)
 	return leaves;
 }
 
+/* The column of the source whose integer values cut it into pieces; NULL if there is none that is not null. */
+static char *
+find_key_column(const Mapping *m)
+{
+	char	   *name = projection_copied_column(m, linitial(m->key));
+	HeapTuple	tuple = name ? SearchSysCacheAttName(m->source, name) : NULL;
+	bool		usable = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_attribute att = (Form_pg_attribute) GETSTRUCT(tuple);
+
+		usable = att->attnotnull && (att->atttypid == INT2OID || att->atttypid == INT4OID || att->atttypid == INT8OID);
+		ReleaseSysCache(tuple);
+	}
+	return usable ? name : NULL;
+}
+
+/*
+ * What takes the place of blocks where a relation has none: pieces of its keys,
+ * which must be integers that do not lie too far apart; or all of it as one.
+ */
+static int64
+cut_by_key(const Mapping *m, Extent *e)
+{
+	SpiScope	scope;
+	uint64		width;
+	int64		rows;
+
+	e->key_blocks = 1;
+	e->key_column = find_key_column(m);
+	if (e->key_column == NULL)
+	{
+		e->key_column = "";
+		return 1;
+	}
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	spi_run(projection_key_range(m, e), SPI_NO_ARGS);
+	e->key_base = spi_get_int8(0, 1);
+	width = (uint64) spi_get_int8(0, 2) - (uint64) e->key_base;
+	rows = spi_get_int8(0, 3);
+	spi_close(&scope);
+	if (width / EXTENT_STEP >= (uint64) Max(rows, 1000))
+		e->key_column = "";
+	else
+		e->key_blocks = width / EXTENT_STEP + 1;
+	return e->key_blocks;
+}
+
 /* Cuts one leaf into ranges. */
 static void
-plan_leaf(int64 job_id, int stage, Oid source, Oid leaf)
+plan_leaf(int64 job_id, int stage, const Mapping *m, Oid leaf)
 {
 	Relation	rel = try_relation_open(leaf, AccessShareLock);
+	Extent		extent = {leaf};
 	int64		blocks;
 
 	if (rel == NULL)
 		return;
-	blocks = RelationGetNumberOfBlocks(rel);
-	job_range_insert(job_id, stage, source, leaf, RELATION_FILE_NUMBER(rel), blocks,
+	blocks = RELKIND_HAS_STORAGE(rel->rd_rel->relkind) ? RelationGetNumberOfBlocks(rel) : cut_by_key(m, &extent);
+	job_range_insert(job_id, stage, m->source, &extent, RELATION_FILE_NUMBER(rel), blocks,
 					 Max(MIN_RANGE_BLOCKS, blocks / RANGES_PER_LEAF + 1));
 	relation_close(rel, AccessShareLock);
+}
+
+/* The first mapping with a source. */
+static const Mapping *
+mapping_of(int64 migration_id, Oid source)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(migration_id, MAPPING_FORWARD))
+	{
+		if (((Mapping *) lfirst(lc))->source == source)
+			return lfirst(lc);
+	}
+	elog(ERROR, "nothing maps relation %u", source);
 }
 
 /* Makes the ranges of leaves that have none; were there any? */
@@ -145,7 +213,7 @@ range_plan_make(int64 job_id, int64 migration_id)
 		{
 			if (job_range_exists(job_id, lfirst_oid(leaf)))
 				continue;
-			plan_leaf(job_id, stages[i], source, lfirst_oid(leaf));
+			plan_leaf(job_id, stages[i], mapping_of(migration_id, source), lfirst_oid(leaf));
 			added = added || job_range_exists(job_id, lfirst_oid(leaf));
 		}
 	}
@@ -154,23 +222,23 @@ range_plan_make(int64 job_id, int64 migration_id)
 
 /* Is the range still what it was when it was made?  If not, makes it anew. */
 bool
-range_plan_holds(const JobRange *range)
+range_plan_holds(const JobRange *range, int64 migration_id)
 {
-	Relation	rel = try_relation_open(range->relation, AccessShareLock);
+	Relation	rel = try_relation_open(range->extent.relation, AccessShareLock);
 	bool		attached;
 	bool		same_file;
 
 	(void) quote_relation(range->source);	/* raises if it was dropped */
 	attached = rel != NULL &&
-		list_member_oid(find_all_inheritors(range->source, NoLock, NULL), range->relation);
+		list_member_oid(find_all_inheritors(range->source, NoLock, NULL), range->extent.relation);
 	same_file = attached && RELATION_FILE_NUMBER(rel) == range->filenode;
 	if (rel != NULL)
 		relation_close(rel, NoLock);	/* keep the lock: no rewrite during the batch */
 	if (!same_file)
 	{
-		job_range_delete(range->job_id, range->relation);
+		job_range_delete(range->job_id, range->extent.relation);
 		if (attached)
-			plan_leaf(range->job_id, range->stage, range->source, range->relation);
+			plan_leaf(range->job_id, range->stage, mapping_of(migration_id, range->source), range->extent.relation);
 	}
 	return same_file;
 }

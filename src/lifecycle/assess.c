@@ -118,6 +118,8 @@ assess_relations(List **findings, const Mapping *m)
 			"Map the parent, with a filter where only this part is to be moved.");
 	foreach(lc, find_all_inheritors(m->source, NoLock, NULL))
 	{
+		if (strcmp(m->capture, "none") == 0)
+			break;				/* nothing is captured anyway */
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
 			add(findings, "blocker", name_relation(lfirst_oid(lc)),
 				"it is a foreign table among the partitions of a source: its writes cannot be captured",

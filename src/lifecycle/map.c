@@ -34,7 +34,7 @@ MIGRATE_FUNCTION(migrate_map);
 
 /* Raises for a relation that cannot be a side of a mapping. */
 static void
-check_side(Oid relid, const char *side)
+check_side(Oid relid, const char *side, bool captured)
 {
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	char		relkind;
@@ -45,11 +45,19 @@ check_side(Oid relid, const char *side)
 				 errmsg("%s relation with OID %u does not exist", side, relid),
 				 errhint("It may have been dropped by another session.")));
 	relkind = rel->rd_rel->relkind;
+	if (relkind == RELKIND_FOREIGN_TABLE && strcmp(side, "source") == 0 && !captured)
+	{
+		relation_close(rel, NoLock);
+		identity_require_relation_owner(relid);
+		return;
+	}
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("%s %s is not a table", side, name_relation(relid)),
 				 errdetail("Its writes cannot be captured or its rows copied."),
+				 relkind == RELKIND_FOREIGN_TABLE && strcmp(side, "source") == 0 ?
+				 errhint("With capture => 'none' its rows are copied as they are; what is written later is not.") :
 				 errhint("Map the table that holds the rows.")));
 	if (IsCatalogRelation(rel) || IsToastRelation(rel) ||
 		strcmp(get_namespace_name(RelationGetNamespace(rel)), MIGRATE_SCHEMA) == 0)
@@ -425,9 +433,9 @@ migrate_map(PG_FUNCTION_ARGS)
 	m->migration_id = g->id;
 	m->source = PG_GETARG_OID(1);
 	m->target = PG_GETARG_OID(2);
-	check_side(m->source, "source");
-	check_side(m->target, "target");
 	read_modes(fcinfo, m);
+	check_side(m->source, "source", strcmp(m->capture, "none") != 0);
+	check_side(m->target, "target", true);
 	if (mapping_is_in_place(m))
 		in_place_check_arguments(m, PG_ARGISNULL(3), filter != NULL);
 	m->owner = choose_owner(m->source, m->target);

@@ -259,21 +259,42 @@ replace_rows(const Mapping *m, const char *keys, const char *from)
 					ref_expression_list(m, true), from, has_projected_key(m, "migrate_r"));
 }
 
+/* The source row is in a stretch of a leaf relation. */
+static char *
+in_stretch(const Extent *e)
+{
+	if (e->key_column == NULL)
+		return SOURCE_ALIAS ".ctid >= $1 AND " SOURCE_ALIAS ".ctid < $2";
+	if (extent_is_whole(e))
+		return "$1 <= $2";
+	return psprintf(SOURCE_ALIAS ".%s >= $1 AND " SOURCE_ALIAS ".%s <= $2", quote_identifier(e->key_column),
+					quote_identifier(e->key_column));
+}
+
+/* The least and the greatest value of an extent's key column, or 0, and the number of rows. */
+char *
+projection_key_range(const Mapping *m, const Extent *e)
+{
+	const char *column = quote_identifier(e->key_column);
+
+	return psprintf("SELECT coalesce(min(" SOURCE_ALIAS ".%s), 0)::bigint, coalesce(max(" SOURCE_ALIAS ".%s), 0)::bigint, count(*) "
+					"FROM ONLY %s AS " SOURCE_ALIAS, column, column, quote_relation(e->relation));
+}
+
 /*
  * Copies the rows of a range of a leaf relation, never overwriting: a row
  * that is there was written by a dual write or an earlier batch, and is at
  * least as new.  It is left alone or, optimistic, an error.
  */
 char *
-projection_copy(const Mapping *m, Oid leaf, bool optimistic)
+projection_copy(const Mapping *m, const Extent *e, bool optimistic)
 {
 	char	   *conflict = optimistic ? "" : psprintf("ON CONFLICT (%s) DO NOTHING", ref_key_columns(m));
 
 	return psprintf("INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE "
-					"SELECT %s FROM ONLY %s AS " SOURCE_ALIAS
-					" WHERE " SOURCE_ALIAS ".ctid >= $1 AND " SOURCE_ALIAS ".ctid < $2%s "
-					"%s", quote_relation(m->target), ref_column_list(m, ""), ref_expression_list(m, false),
-					quote_relation(leaf), ref_and_condition(m->filter), conflict);
+					"SELECT %s FROM ONLY %s AS " SOURCE_ALIAS " WHERE %s%s %s",
+					quote_relation(m->target), ref_column_list(m, ""), ref_expression_list(m, false),
+					quote_relation(e->relation), in_stretch(e), ref_and_condition(m->filter), conflict);
 }
 
 /*
@@ -324,11 +345,10 @@ projection_row_key(const Mapping *m)
  * declared filter and meet a condition.
  */
 char *
-projection_range_images(const Mapping *m, Oid leaf, const char *condition, bool with_key)
+projection_range_images(const Mapping *m, const Extent *e, const char *condition, bool with_key)
 {
-	return psprintf("SELECT %s, to_jsonb(" SOURCE_ALIAS ".*) FROM ONLY %s AS " SOURCE_ALIAS
-					" WHERE " SOURCE_ALIAS ".ctid >= $1 AND " SOURCE_ALIAS ".ctid < $2%s%s",
-					with_key ? ref_key_json(m, KEY_OF_SOURCE, NULL) : "NULL::jsonb", quote_relation(leaf),
+	return psprintf("SELECT %s, to_jsonb(" SOURCE_ALIAS ".*) FROM ONLY %s AS " SOURCE_ALIAS " WHERE %s%s%s",
+					with_key ? ref_key_json(m, KEY_OF_SOURCE, NULL) : "NULL::jsonb", quote_relation(e->relation), in_stretch(e),
 					ref_and_condition(m->declared_filter), ref_and_condition(condition));
 }
 

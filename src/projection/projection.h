@@ -6,6 +6,7 @@
 #define MIGRATE_PROJECTION_H
 
 #include "postgres.h"
+#include "catalog/job_range.h"
 #include "catalog/mapping.h"
 
 /* Names of the transition tables. */
@@ -34,9 +35,13 @@ typedef enum TargetLock
 	TARGET_SKIP_LOCKED
 } TargetLock;
 
-/* Copy: parameters $1 and $2 are the bounds, ctid >= $1 and < $2. */
-extern char *projection_copy(const Mapping *m, Oid leaf, bool optimistic);
-extern char *projection_range_images(const Mapping *m, Oid leaf, const char *condition, bool with_key);
+/*
+ * Copy: parameters $1 and $2 are the bounds, ctid >= $1 and < $2, or of a relation
+ * without blocks, key >= $1 and <= $2.
+ */
+extern char *projection_copy(const Mapping *m, const Extent *e, bool optimistic);
+extern char *projection_key_range(const Mapping *m, const Extent *e);
+extern char *projection_range_images(const Mapping *m, const Extent *e, const char *condition, bool with_key);
 extern char *projection_set_in_place(const Mapping *m, Oid leaf);
 extern char *projection_range_differing(const Mapping *m, Oid leaf);
 extern char *projection_row_key(const Mapping *m);

@@ -2,13 +2,15 @@
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS migrate_ext;
-SELECT plan(63);
+SELECT plan(68);
 
 CREATE TEMP TABLE surface (name text, args text, result text);
 INSERT INTO surface VALUES
 	('migrate_create', 'migration text, description text DEFAULT NULL::text', 'bigint'),
 	('migrate_map', 'migration text, source regclass, target regclass, columns jsonb DEFAULT NULL::jsonb, key text[] DEFAULT NULL::text[], filter text DEFAULT NULL::text, dedupe_by text DEFAULT NULL::text, reverse jsonb DEFAULT NULL::jsonb, capture text DEFAULT ''trigger''::text, on_error text DEFAULT ''defer''::text', 'bigint'),
 	('migrate_unmap', 'migration text, mapping bigint', 'void'),
+	('migrate_add_rule', 'migration text, mapping bigint, rule text, condition text, action text DEFAULT ''reject''::text', 'bigint'),
+	('migrate_retry_rejected', 'migration text', 'bigint'),
 	('migrate_set', 'migration text, setting text, value text', 'text'),
 	('migrate_drop', 'migration text', 'void'),
 	('migrate_assess', 'migration text', 'TABLE(severity text, subject text, finding text, advice text)'),
@@ -42,18 +44,18 @@ SELECT is(prokind::text || ' ' || proparallel::text || ' ' || provolatile::text 
 -- state tables: keys, and no type that pg_upgrade refuses
 SELECT has_pk('migrate_ext', t, t || ' has a primary key') FROM unnest(ARRAY['migration', 'mapping', 'mapping_column', 'job',
 	'job_range', 'dirty_key', 'rejected_row', 'verification', 'divergence', 'custom_check', 'gate_result', 'key_map',
-	'stashed_object', 'write_error', 'event']) t;
+	'stashed_object', 'write_error', 'mapping_rule', 'event']) t;
 SELECT is_empty($$ SELECT a.attrelid::regclass, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 	WHERE c.relnamespace = 'migrate_ext'::regnamespace AND c.relkind = 'r' AND a.atttypid IN ('regproc'::regtype,
 	'regprocedure'::regtype, 'regoper'::regtype, 'regoperator'::regtype, 'regconfig'::regtype, 'regdictionary'::regtype,
 	'regnamespace'::regtype, 'regcollation'::regtype) $$, 'no column of a type that pg_upgrade refuses');
 SELECT set_eq($$ SELECT unnest(extconfig)::regclass::text FROM pg_extension WHERE extname = 'migrate_ext' $$,
 	ARRAY['migrate_ext.migration', 'migrate_ext.migration_migration_id_seq', 'migrate_ext.mapping', 'migrate_ext.mapping_mapping_id_seq',
-		'migrate_ext.mapping_column', 'migrate_ext.dirty_key', 'migrate_ext.dirty_key_dirty_key_id_seq', 'migrate_ext.rejected_row',
+		'migrate_ext.mapping_column', 'migrate_ext.mapping_rule', 'migrate_ext.mapping_rule_mapping_rule_id_seq', 'migrate_ext.dirty_key', 'migrate_ext.dirty_key_dirty_key_id_seq', 'migrate_ext.rejected_row',
 		'migrate_ext.rejected_row_rejected_row_id_seq', 'migrate_ext.custom_check', 'migrate_ext.custom_check_custom_check_id_seq',
 		'migrate_ext.key_map', 'migrate_ext.stashed_object', 'migrate_ext.stashed_object_stashed_object_id_seq', 'migrate_ext.event',
 		'migrate_ext.event_event_id_seq'], 'what defines a migration is dumped');
 SELECT set_eq($$ SELECT relname::text FROM pg_class WHERE relnamespace = 'migrate_ext'::regnamespace AND relkind = 'v' $$,
-	ARRAY['mappings', 'verifications', 'divergences', 'ledger', 'source_writes', 'write_accounts', 'write_errors', 'progress', 'status', 'gates', 'history', 'job_lock'], 'the views');
+	ARRAY['mappings', 'rejected_rows', 'verifications', 'divergences', 'ledger', 'source_writes', 'write_accounts', 'write_errors', 'progress', 'status', 'gates', 'history', 'job_lock'], 'the views');
 SELECT * FROM finish();
 ROLLBACK;

@@ -20,7 +20,10 @@ $primary->safe_psql('postgres', q{
 	CREATE TABLE tgt (id int PRIMARY KEY, v text);
 	INSERT INTO src SELECT i, repeat('v', 100) || i FROM generate_series(1, 50000) i;
 	SELECT migrate_create('m');
-	SELECT migrate_map('m', 'src', 'tgt');
+	-- a copy that takes long enough to be met in the middle
+	CREATE FUNCTION slow(i int, v text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
+		'BEGIN IF i % 1000 = 0 THEN PERFORM pg_sleep(0.1); END IF; RETURN v; END';
+	SELECT migrate_map('m', 'src', 'tgt', '{"id": "id", "v": "public.slow(id, v)"}');
 	SELECT migrate_start('m')});
 $primary->safe_psql('postgres', q{SELECT migrate_backfill('m', workers => 1, batch_size => 100)});
 $primary->poll_query_until('postgres', q{SELECT blocks_done > 5 FROM migrate_progress('m')});
