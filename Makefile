@@ -24,6 +24,7 @@ OBJS = \
 	src/base/setting.o \
 	src/base/spi.o \
 	src/base/subxact.o \
+	src/catalog/custom_check.o \
 	src/catalog/dirty_key.o \
 	src/catalog/divergence.o \
 	src/catalog/event.o \
@@ -39,6 +40,7 @@ OBJS = \
 	src/catalog/stashed_object.o \
 	src/catalog/verification.o \
 	src/catalog/write_error.o \
+	src/projection/columns.o \
 	src/projection/comparison.o \
 	src/projection/expression.o \
 	src/projection/key.o \
@@ -48,6 +50,7 @@ OBJS = \
 	src/projection/shape.o \
 	src/hash/checksum.o \
 	src/hash/encode.o \
+	src/hash/sketch.o \
 	src/capture/account.o \
 	src/capture/apply.o \
 	src/capture/apply_frame.o \
@@ -67,10 +70,12 @@ OBJS = \
 	src/copy/sync_pass.o \
 	src/copy/throttle.o \
 	src/verify/compare.o \
+	src/verify/compare_tables.o \
 	src/verify/repair.o \
 	src/verify/table_checksum.o \
 	src/verify/verify.o \
 	src/lifecycle/assess.o \
+	src/lifecycle/check.o \
 	src/lifecycle/cutover.o \
 	src/lifecycle/ddl.o \
 	src/lifecycle/define.o \
@@ -113,7 +118,7 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill quarantine defer_indexes key_ranges throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill sketch compare quarantine defer_indexes key_ranges throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \

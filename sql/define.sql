@@ -53,6 +53,12 @@ REVOKE ALL ON FUNCTION @extschema@.migrate_add_rule(text, bigint, text, text, te
 COMMENT ON FUNCTION @extschema@.migrate_add_rule(text, bigint, text, text, text) IS
 	'source rows that meet the condition are not moved (reject), or only listed (flag); returns the rule''s id';
 
+CREATE FUNCTION @extschema@.migrate_add_check(migration text, name text, query text)
+	RETURNS bigint LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_add_check';
+REVOKE ALL ON FUNCTION @extschema@.migrate_add_check(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_add_check(text, text, text) IS
+	'a query that must return no row before the gates into shadow and soak open; replaces one of that name; returns its id';
+
 -- Plan
 CREATE FUNCTION @extschema@.migrate_assess(migration text)
 	RETURNS TABLE (severity text, subject text, finding text, advice text)

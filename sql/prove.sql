@@ -17,6 +17,15 @@ REVOKE ALL ON FUNCTION @extschema@.migrate_verify(text, text, bigint) FROM PUBLI
 COMMENT ON FUNCTION @extschema@.migrate_verify(text, text, bigint) IS
 	'compares both sides in one snapshot; stores the result and the keys that differ';
 
+CREATE FUNCTION @extschema@.migrate_compare(source regclass, target regclass, key text[] DEFAULT NULL,
+	columns jsonb DEFAULT NULL, filter text DEFAULT NULL, max_rows bigint DEFAULT 1000,
+	show_values boolean DEFAULT false, equality text DEFAULT 'strict')
+	RETURNS TABLE (kind text, key jsonb, columns text[], source_row jsonb, target_row jsonb)
+	LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'migrate_compare';
+REVOKE ALL ON FUNCTION @extschema@.migrate_compare(regclass, regclass, text[], jsonb, text, bigint, boolean, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_compare(regclass, regclass, text[], jsonb, text, bigint, boolean, text) IS
+	'differences of any two tables in one snapshot: by key, or as multisets; no migration needed';
+
 CREATE FUNCTION @extschema@.migrate_divergence(migration text)
 	RETURNS TABLE (mapping bigint, kind text, key jsonb, columns text[], source_row jsonb,
 		target_row jsonb, found_at timestamptz)

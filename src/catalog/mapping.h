@@ -30,6 +30,7 @@ typedef struct Mapping
 	bool		degraded;		/* dual writes failed too often */
 	Oid			owner;
 	List	   *columns;		/* of MappingColumn * */
+	bool		canonical;		/* compare values in canonical form; of no stored mapping */
 	char	   *time_zone;		/* settings of the migration */
 	int			lock_timeout;
 } Mapping;

@@ -98,7 +98,7 @@ checksum_from_text(text *t)
 
 /* The encoder for a call's arguments from first on, kept in fn_extra. */
 static HashEncoder *
-get_encoder(FunctionCallInfo fcinfo, int first)
+get_encoder(FunctionCallInfo fcinfo, int first, bool canonical)
 {
 	HashEncoder *e = fcinfo->flinfo->fn_extra;
 	int			n = PG_NARGS() - first;
@@ -119,16 +119,16 @@ get_encoder(FunctionCallInfo fcinfo, int first)
 					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
 					 errmsg("could not determine data type of argument %d", i + 1)));
 	}
-	e = hash_encoder_create(fcinfo->flinfo->fn_mcxt, n, types);
+	e = hash_encoder_create(fcinfo->flinfo->fn_mcxt, canonical, n, types);
 	fcinfo->flinfo->fn_extra = e;
 	return e;
 }
 
 /* The hash of a call's arguments from first on. */
 static Checksum
-hash_arguments(FunctionCallInfo fcinfo, int first)
+hash_arguments(FunctionCallInfo fcinfo, int first, bool canonical)
 {
-	StringInfo	row = hash_encode_row(get_encoder(fcinfo, first), &fcinfo->args[first]);
+	StringInfo	row = hash_encode_row(get_encoder(fcinfo, first, canonical), &fcinfo->args[first]);
 	XXH128_hash_t h = XXH3_128bits(row->data, row->len);
 
 	return (Checksum) {h.high64, h.low64};
@@ -153,6 +153,10 @@ MIGRATE_FUNCTION(migrate_row_checksum);
 MIGRATE_FUNCTION(migrate_checksum_add);
 MIGRATE_FUNCTION(migrate_checksum_subtract);
 MIGRATE_FUNCTION(migrate_identical);
+MIGRATE_FUNCTION(migrate_canonical_identical);
+MIGRATE_FUNCTION(migrate_canonical_row_checksum);
+
+static Datum compare_values(FunctionCallInfo fcinfo, bool canonical);
 
 /* Transition function: adds a row. */
 Datum
@@ -164,7 +168,7 @@ migrate_checksum_accum(PG_FUNCTION_ARGS)
 	state = PG_ARGISNULL(0) ? MemoryContextAllocZero(context, sizeof(ChecksumState)) :
 		(ChecksumState *) PG_GETARG_POINTER(0);
 	state->rows++;
-	checksum_add(&state->sum, hash_arguments(fcinfo, 1));
+	checksum_add(&state->sum, hash_arguments(fcinfo, 1, false));
 	PG_RETURN_POINTER(state);
 }
 
@@ -234,7 +238,14 @@ migrate_checksum_final(PG_FUNCTION_ARGS)
 Datum
 migrate_row_checksum(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(checksum_to_text(hash_arguments(fcinfo, 0)));
+	PG_RETURN_TEXT_P(checksum_to_text(hash_arguments(fcinfo, 0, false)));
+}
+
+/* The same, in canonical form. */
+Datum
+migrate_canonical_row_checksum(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(checksum_to_text(hash_arguments(fcinfo, 0, true)));
 }
 
 /* migrate_checksum_add(text, text): the checksum of both sets of rows. */
@@ -264,6 +275,20 @@ migrate_checksum_subtract(PG_FUNCTION_ARGS)
 Datum
 migrate_identical(PG_FUNCTION_ARGS)
 {
+	return compare_values(fcinfo, false);
+}
+
+/* The same, in canonical form: 1.0 and 1.00 show the same. */
+Datum
+migrate_canonical_identical(PG_FUNCTION_ARGS)
+{
+	return compare_values(fcinfo, true);
+}
+
+/* Do the two arguments have the same encoding? */
+static Datum
+compare_values(FunctionCallInfo fcinfo, bool canonical)
+{
 	HashEncoder **encoders = fcinfo->flinfo->fn_extra;
 	StringInfo	a;
 	StringInfo	b;
@@ -281,7 +306,7 @@ migrate_identical(PG_FUNCTION_ARGS)
 				ereport(ERROR,
 						(errcode(ERRCODE_INDETERMINATE_DATATYPE),
 						 errmsg("could not determine data type of argument %d", i + 1)));
-			encoders[i] = hash_encoder_create(fcinfo->flinfo->fn_mcxt, 1, &type);
+			encoders[i] = hash_encoder_create(fcinfo->flinfo->fn_mcxt, canonical, 1, &type);
 		}
 		fcinfo->flinfo->fn_extra = encoders;
 	}

@@ -25,6 +25,10 @@
  * servers.  Every value tells its own length, so no data can imitate another
  * row.  text and the like do not go through their send functions, which would
  * convert to the client's encoding.
+ *
+ * The canonical form, for values of different systems, is the same with numerics
+ * without trailing zeros, one zero of float4 and float8, and character(n) without
+ * trailing blanks.
  */
 #include "postgres.h"
 
@@ -42,6 +46,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -99,6 +104,7 @@ struct HashEncoder
 	MemoryContext context;		/* of type information */
 	MemoryContext scratch;		/* reset for each row */
 	StringInfoData buffer;
+	bool		canonical;
 	int			ncolumns;
 	TypeEncoder **columns;
 };
@@ -247,7 +253,7 @@ resolve_type(HashEncoder *e, Oid type)
 
 /* Makes an encoder for rows of some types; it lives in the memory context. */
 HashEncoder *
-hash_encoder_create(MemoryContext context, int ncolumns, const Oid *types)
+hash_encoder_create(MemoryContext context, bool canonical, int ncolumns, const Oid *types)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	HashEncoder *e = palloc0(sizeof(HashEncoder));
@@ -255,6 +261,7 @@ hash_encoder_create(MemoryContext context, int ncolumns, const Oid *types)
 	e->context = context;
 	e->scratch = AllocSetContextCreate(context, "migrate_ext row encoding", ALLOCSET_DEFAULT_SIZES);
 	initStringInfo(&e->buffer);
+	e->canonical = canonical;
 	e->ncolumns = ncolumns;
 	e->columns = palloc(sizeof(TypeEncoder *) * Max(ncolumns, 1));
 	for (int i = 0; i < ncolumns; i++)
@@ -301,9 +308,13 @@ put_bytes(StringInfo buf, char tag, const char *data, uint32 length)
 }
 
 static void
-encode_float4(StringInfo buf, float4 value)
+encode_float4(HashEncoder *e, float4 value)
 {
+	StringInfo	buf = &e->buffer;
 	uint32		image;
+
+	if (e->canonical && value == 0)
+		value = 0;				/* not -0 */
 
 	if (isnan(value))
 		value = get_float4_nan();
@@ -313,9 +324,13 @@ encode_float4(StringInfo buf, float4 value)
 }
 
 static void
-encode_float8(StringInfo buf, float8 value)
+encode_float8(HashEncoder *e, float8 value)
 {
+	StringInfo	buf = &e->buffer;
 	uint64		image;
+
+	if (e->canonical && value == 0)
+		value = 0;				/* not -0 */
 
 	if (isnan(value))
 		value = get_float8_nan();
@@ -324,11 +339,17 @@ encode_float8(StringInfo buf, float8 value)
 }
 
 static void
-encode_text(HashEncoder *e, Datum value)
+encode_text(HashEncoder *e, const TypeEncoder *t, Datum value)
 {
 	struct varlena *v = PG_DETOAST_DATUM_PACKED(value);
+	uint32		length = VARSIZE_ANY_EXHDR(v);
 
-	put_bytes(&e->buffer, 't', VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
+	if (e->canonical && t->type == BPCHAROID)
+	{
+		while (length > 0 && VARDATA_ANY(v)[length - 1] == ' ')
+			length--;
+	}
+	put_bytes(&e->buffer, 't', VARDATA_ANY(v), length);
 }
 
 static void
@@ -464,6 +485,8 @@ encode_complex(HashEncoder *e, TypeEncoder *t, Datum value)
 			encode_enum(e, value);
 			break;
 		case ENCODE_SEND:
+			if (e->canonical && t->type == NUMERICOID)
+				value = DirectFunctionCall1(numeric_trim_scale, value);
 			bytes = SendFunctionCall(&t->function, value);
 			put_bytes(&e->buffer, 's', VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ);
 			break;
@@ -514,13 +537,13 @@ encode_value(HashEncoder *e, TypeEncoder *t, Datum value, bool isnull)
 			put_u64(buf, 'i', (uint64) DatumGetInt64(value));
 			break;
 		case ENCODE_FLOAT4:
-			encode_float4(buf, DatumGetFloat4(value));
+			encode_float4(e, DatumGetFloat4(value));
 			break;
 		case ENCODE_FLOAT8:
-			encode_float8(buf, DatumGetFloat8(value));
+			encode_float8(e, DatumGetFloat8(value));
 			break;
 		case ENCODE_TEXT:
-			encode_text(e, value);
+			encode_text(e, t, value);
 			break;
 		case ENCODE_NAME:
 			put_bytes(buf, 't', NameStr(*DatumGetName(value)), strlen(NameStr(*DatumGetName(value))));

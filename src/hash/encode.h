@@ -10,7 +10,7 @@
 
 typedef struct HashEncoder HashEncoder;
 
-extern HashEncoder *hash_encoder_create(MemoryContext context, int ncolumns, const Oid *types);
+extern HashEncoder *hash_encoder_create(MemoryContext context, bool canonical, int ncolumns, const Oid *types);
 extern StringInfo hash_encode_row(HashEncoder *encoder, const NullableDatum *values);
 extern int	hash_encoder_columns(const HashEncoder *encoder);
 

@@ -18,6 +18,7 @@
 #include "catalog/stashed_object.h"
 #include "catalog/verification.h"
 #include "lifecycle/assess.h"
+#include "lifecycle/check.h"
 #include "lifecycle/gate.h"
 #include "lifecycle/phase.h"
 
@@ -84,6 +85,14 @@ measure_proof(List **results, const Migration *g)
 		clean = verification_last_rejected(m->id, setting_real(g->settings, "max_rejected_rate"), &measured);
 		add(results, psprintf("rejected rows of %s", name_relation(m->source)),
 			psprintf("a rate of at most %s", setting_text(g->settings, "max_rejected_rate")), measured, clean);
+	}
+	foreach(lc, custom_check_list(g->id))
+	{
+		CustomCheck *c = lfirst(lc);
+		char	   *measured;
+		bool		passed = check_passes(g, c, &measured);
+
+		add(results, psprintf("check %s", quote_identifier(c->name)), "returns no row", measured, passed);
 	}
 }
 

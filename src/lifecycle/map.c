@@ -27,6 +27,7 @@
 #include "catalog/migration.h"
 #include "lifecycle/in_place.h"
 #include "lifecycle/phase.h"
+#include "projection/columns.h"
 #include "projection/expression.h"
 #include "projection/key.h"
 
@@ -111,53 +112,6 @@ choose_owner(Oid source, Oid target)
 			 errhint("Make one role the owner of both, or grant one owner's role to the other.")));
 }
 
-/* Raises for a name in the object that is no column of the relation. */
-static void
-check_names(Jsonb *columns, Oid relid, const char *argument)
-{
-	JsonbIterator *it;
-	JsonbValue	v;
-	JsonbIteratorToken token;
-
-	if (!JB_ROOT_IS_OBJECT(columns))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" must be a JSON object of column names and expressions", argument),
-				 errhint("For example {\"id\": \"id\", \"email\": \"lower(email)\"}.")));
-	it = JsonbIteratorInit(&columns->root);
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		char	   *name;
-
-		if (token != WJB_KEY)
-			continue;
-		name = pnstrdup(v.val.string.val, v.val.string.len);
-		if (get_attnum(relid, name) <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of relation %s does not exist", name,
-							name_relation(relid)),
-					 errhint("It is named in \"%s\".", argument)));
-	}
-}
-
-/* The expression given for a column; NULL if there is none. */
-static char *
-given_expression(Jsonb *columns, const char *name, const char *argument)
-{
-	JsonbValue	buffer;
-	JsonbValue *v = getKeyJsonValueFromContainer(&columns->root, name, strlen(name), &buffer);
-
-	if (v == NULL)
-		return NULL;
-	if (v->type != jbvString)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("expression for column \"%s\" in \"%s\" must be a JSON string", name, argument),
-				 errhint("Write SQL, such as \"0\" or \"'new'\".")));
-	return pnstrdup(v->val.string.val, v->val.string.len);
-}
-
 /* Adds a parsed column to a mapping. */
 static void
 add_column(Mapping *m, const char *name, const Expression *e)
@@ -181,7 +135,7 @@ read_columns(Mapping *m, Jsonb *columns, char **copied)
 	TupleDesc	desc = RelationGetDescr(target);
 
 	if (columns != NULL)
-		check_names(columns, m->target, "columns");
+		columns_check_names(columns, m->target, "columns");
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -192,7 +146,7 @@ read_columns(Mapping *m, Jsonb *columns, char **copied)
 		if (att->attisdropped)
 			continue;
 		if (columns != NULL)
-			text = given_expression(columns, name, "columns");
+			text = columns_find(columns, name, "columns");
 		if (text == NULL && mapping_is_in_place(m) && in_place_keeps(m, name))
 			text = psprintf(SOURCE_ALIAS ".%s", quote_identifier(name));
 		if (columns == NULL && !att->attgenerated && get_attnum(m->source, name) > 0)
@@ -317,7 +271,7 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 	r->whole_row = false;
 	r->filter = NULL;
 	if (given != NULL)
-		check_names(given, m->source, "reverse");
+		columns_check_names(given, m->source, "reverse");
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -326,7 +280,7 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 		if (att->attisdropped || att->attgenerated)
 			continue;
 		if (given != NULL)
-			text = given_expression(given, NameStr(att->attname), "reverse");
+			text = columns_find(given, NameStr(att->attname), "reverse");
 		if (text == NULL && copied[i] != NULL)
 		{
 			AttrNumber	from = get_attnum(m->target, copied[i]);

@@ -43,14 +43,28 @@ join_keys(const Mapping *m, const char *rows, KeyForm form, const char *alias)
 
 #define LEFT_OUT KEYS_ALIAS ".migrate_n IS NULL"
 
-/* count and checksum of a list of values over some rows, and how many more are accepted */
+/* The call of the sketch's aggregate: keys, and the same values as the checksum's. */
 static char *
-checksum_select(const Mapping *m, const char *values, const char *from, const char *filter, const char *accepted)
+sketch_call(const Mapping *m, int cells, const char *keys, const char *values)
+{
+	return psprintf(list_length(m->columns) + list_length(m->key) > MAX_CHECKSUM_ARGS ?
+					"migrate_ext.sketch(%d, %d, %s, ROW(%s))" : "migrate_ext.sketch(%d, %d, %s, %s)",
+					cells, list_length(m->key), keys, values);
+}
+
+/*
+ * count and an aggregate over some rows, and how many more are accepted: the
+ * checksum or, with cells, the sketch
+ */
+static char *
+checksum_select(const Mapping *m, int cells, KeyForm side, const char *values, const char *from, const char *filter,
+				const char *accepted)
 {
 	const char *f = filter ? psprintf(" FILTER (WHERE %s)", filter) : "";
+	const char *call = cells > 0 ? sketch_call(m, cells, ref_key_list(m, side, TARGET_ALIAS), values) :
+		projection_checksum_call(values, list_length(m->columns));
 
-	return psprintf("SELECT count(*), count(*)%s, %s%s, %s FROM %s", f,
-					projection_checksum_call(values, list_length(m->columns)), f,
+	return psprintf("SELECT count(*), count(*)%s, %s%s, %s FROM %s", f, call, f,
 					accepted == NULL ? "0::bigint" :
 					psprintf("count(*) FILTER (WHERE (%s) AND (%s) IS NOT TRUE)", accepted, filter), from);
 }
@@ -77,11 +91,11 @@ cast_expression_list(const Mapping *m, bool named)
 }
 
 /*
- * Verify: rows, rows that pass the filter, the checksum of their projection, and
- * rows that would pass if they were not rejected.
+ * Verify: rows, rows that pass the filter, the checksum of their projection or,
+ * with cells, its sketch, and rows that would pass if they were not rejected.
  */
 char *
-projection_source_checksum(const Mapping *m, bool without)
+projection_source_checksum(const Mapping *m, int cells, bool without)
 {
 	char	   *rows = ref_source_rows(m);
 	const char *accepted = m->declared_filter ? m->declared_filter : "true";
@@ -89,50 +103,64 @@ projection_source_checksum(const Mapping *m, bool without)
 	without = without && !m->reverse;
 	if (!without && (m->filter == NULL || strcmp(m->filter, accepted) == 0))
 		accepted = NULL;		/* nothing is rejected */
-	return checksum_select(m, cast_expression_list(m, false),
+	return checksum_select(m, cells, KEY_OF_SOURCE, cast_expression_list(m, false),
 						   without ? join_keys(m, rows, KEY_OF_SOURCE, NULL) : rows,
 						   both(m->filter, without ? LEFT_OUT : NULL), accepted);
 }
 
-/* Verify: rows, rows in scope, and their checksum. */
+/* Verify: rows, rows in scope, and their checksum or sketch. */
 char *
-projection_target_checksum(const Mapping *m, bool without)
+projection_target_checksum(const Mapping *m, int cells, bool without)
 {
 	char	   *rows = psprintf("%s AS " TARGET_ALIAS, quote_relation(m->target));
 
 	without = without && m->reverse;
-	return checksum_select(m, ref_column_list(m, TARGET_ALIAS "."),
+	return checksum_select(m, cells, KEY_OF_TARGET, ref_column_list(m, TARGET_ALIAS "."),
 						   without ? join_keys(m, rows, KEY_OF_TARGET, TARGET_ALIAS) : rows,
 						   both(m->scope, without ? LEFT_OUT : NULL), NULL);
 }
 
-/* One side of the comparison, its columns named migrate_c1, ... */
+/* The target's columns, named as the expressions are. */
+static char *
+named_target_columns(const Mapping *m)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(m->columns); i++)
+		appendStringInfo(&buf, "%s" TARGET_ALIAS ".%s AS migrate_c%d", i ? ", " : "",
+						 quote_identifier(((MappingColumn *) list_nth(m->columns, i))->target), i + 1);
+	return buf.data;
+}
+
+/* The sides of the comparison, their columns named migrate_c1, ... */
 static void
-append_sides(StringInfo buf, const Mapping *m, bool without)
+append_sides(StringInfo buf, const Mapping *m, ComparedKeys which)
 {
 	char	   *sources = ref_source_rows(m);
 	char	   *targets = psprintf("%s AS " TARGET_ALIAS, quote_relation(m->target));
 	const char *filter = m->filter;
 	const char *scope = m->scope;
-	ListCell   *lc;
-	int			i = 0;
 
-	if (without && !m->reverse)
+	if (which == KEYS_GIVEN)
+	{
+		sources = psprintf("%s JOIN %s ON %s", sources, ref_key_set(m), ref_keys_equal(m, KEY_OF_SOURCE, NULL, KEY_OF_SET, KEYS_ALIAS));
+		targets = psprintf("%s JOIN %s ON %s", targets, ref_key_set(m),
+						   ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS));
+	}
+	else if (which == KEYS_LEFT_OUT && !m->reverse)
 	{
 		sources = join_keys(m, sources, KEY_OF_SOURCE, NULL);
 		filter = both(filter, LEFT_OUT);
 	}
-	else if (without)
+	else if (which == KEYS_LEFT_OUT)
 	{
 		targets = join_keys(m, targets, KEY_OF_TARGET, TARGET_ALIAS);
 		scope = both(scope, LEFT_OUT);
 	}
-	appendStringInfo(buf, "(SELECT %s FROM %s%s) AS s FULL JOIN (SELECT ",
-					 cast_expression_list(m, true), sources, ref_where_condition(filter));
-	foreach(lc, m->columns)
-		appendStringInfo(buf, "%s" TARGET_ALIAS ".%s AS migrate_c%d", i ? ", " : "",
-						 quote_identifier(((MappingColumn *) lfirst(lc))->target), i + 1), i++;
-	appendStringInfo(buf, " FROM %s%s) AS t ON ", targets, ref_where_condition(scope));
+	appendStringInfo(buf, "(SELECT %s FROM %s%s) AS s FULL JOIN (SELECT %s FROM %s%s) AS t ON ",
+					 cast_expression_list(m, true), sources, ref_where_condition(filter),
+					 named_target_columns(m), targets, ref_where_condition(scope));
 }
 
 /* The row of one side as jsonb, or null where the side has none. */
@@ -160,13 +188,14 @@ side_json(const Mapping *m, const char *alias, const char *test)
  * row); the two rows are null unless values is set.
  */
 char *
-projection_compare(const Mapping *m, bool values, bool without)
+projection_compare(const Mapping *m, bool values, ComparedKeys which)
 {
 	StringInfoData buf;
 	StringInfoData join;
 	StringInfoData same;
 	StringInfoData columns;
 	StringInfoData key;
+	const char *identical = m->canonical ? "migrate_ext.canonical_identical" : "migrate_ext.identical";
 	int			first_key = 0;
 	ListCell   *lc;
 	int			i = 0;
@@ -181,10 +210,9 @@ projection_compare(const Mapping *m, bool values, bool without)
 		Oid			type = getBaseType(get_atttype(m->target, ref_target_attnum(m, name)));
 
 		i++;
-		appendStringInfo(&same, "%smigrate_ext.identical(s.migrate_c%d, t.migrate_c%d)",
-						 i > 1 ? " AND " : "", i, i);
-		appendStringInfo(&columns, "%sCASE WHEN NOT migrate_ext.identical(s.migrate_c%d, t.migrate_c%d) "
-						 "THEN %s END", i > 1 ? ", " : "", i, i, quote_literal_cstr(name));
+		appendStringInfo(&same, "%s%s(s.migrate_c%d, t.migrate_c%d)", i > 1 ? " AND " : "", identical, i, i);
+		appendStringInfo(&columns, "%sCASE WHEN NOT %s(s.migrate_c%d, t.migrate_c%d) "
+						 "THEN %s END", i > 1 ? ", " : "", identical, i, i, quote_literal_cstr(name));
 		if (!ref_is_key(m, name))
 			continue;
 		first_key = first_key ? first_key : i;
@@ -207,8 +235,94 @@ projection_compare(const Mapping *m, bool values, bool without)
 						 side_json(m, "t", psprintf("t.migrate_c%d IS NOT NULL", first_key)));
 	else
 		appendStringInfoString(&buf, "NULL::jsonb, NULL::jsonb FROM ");
-	append_sides(&buf, m, without);
+	append_sides(&buf, m, which);
 	appendStringInfo(&buf, "%s WHERE s.migrate_c%d IS NULL OR t.migrate_c%d IS NULL OR NOT (%s)",
 					 join.data, first_key, first_key, same.data);
 	return buf.data;
+}
+
+/* alias.migrate_c1, alias.migrate_c2, ...; those of the key only if asked. */
+static char *
+numbered_columns(const Mapping *m, const char *alias, bool key_only)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(m->columns); i++)
+	{
+		if (!key_only || ref_is_key(m, ((MappingColumn *) list_nth(m->columns, i))->target))
+			appendStringInfo(&buf, "%s%s.migrate_c%d", buf.len ? ", " : "", alias, i + 1);
+	}
+	return buf.data;
+}
+
+/* Compare: returns a row if a side has a key several times, or one that is null. */
+char *
+projection_ambiguous_keys(const Mapping *m)
+{
+	StringInfoData buf;
+	char	   *key = numbered_columns(m, "k", true);
+
+	initStringInfo(&buf);
+	for (int side = 0; side < 2; side++)
+	{
+		if (side == 0)
+			appendStringInfo(&buf, "(SELECT FROM (SELECT %s FROM %s%s) AS k", cast_expression_list(m, true),
+							 ref_source_rows(m), ref_where_condition(m->filter));
+		else
+			appendStringInfo(&buf, " UNION ALL (SELECT FROM (SELECT %s FROM %s AS " TARGET_ALIAS "%s) AS k", named_target_columns(m),
+							 quote_relation(m->target), ref_where_condition(m->scope));
+		appendStringInfo(&buf, " GROUP BY %s HAVING count(*) > 1 OR num_nulls(%s) > 0 LIMIT 1)", key, key);
+	}
+	return buf.data;
+}
+
+/*
+ * Compare: the rows that one side has more often than the other, as (kind, null,
+ * null, source row, target row, how many more); the rows are null unless values is set.
+ */
+char *
+projection_compare_multisets(const Mapping *m, bool values)
+{
+	StringInfoData buf;
+	int			n = list_length(m->columns);
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT CASE WHEN sum(migrate_n) > 0 THEN 'missing' ELSE 'extra' END, NULL::jsonb, NULL::text[], "
+						   "CASE WHEN sum(migrate_n) > 0 THEN (array_agg(migrate_image))[1] END, "
+						   "CASE WHEN sum(migrate_n) < 0 THEN (array_agg(migrate_image))[1] END, abs(sum(migrate_n)) FROM (");
+	for (int side = 0; side < 2; side++)
+	{
+		const char *alias = side == 0 ? "s" : "t";
+		char	   *columns = numbered_columns(m, alias, false);
+
+		if (m->canonical)
+			appendStringInfo(&buf, n > MAX_CHECKSUM_ARGS ? "SELECT migrate_ext.canonical_row_checksum(ROW(%s)) AS migrate_h, " :
+							 "SELECT migrate_ext.canonical_row_checksum(%s) AS migrate_h, ", columns);
+		else
+			appendStringInfo(&buf, n > MAX_CHECKSUM_ARGS ? "SELECT %s.migrate_row_checksum(ROW(%s)) AS migrate_h, " :
+							 "SELECT %s.migrate_row_checksum(%s) AS migrate_h, ", quote_extension_schema(), columns);
+		appendStringInfo(&buf, "%d AS migrate_n, %s AS migrate_image FROM ", side == 0 ? 1 : -1,
+						 values ? side_json(m, alias, "true") : "NULL::jsonb");
+		if (side == 0)
+			appendStringInfo(&buf, "(SELECT %s FROM %s%s) AS s UNION ALL ", cast_expression_list(m, true), ref_source_rows(m),
+							 ref_where_condition(m->filter));
+		else
+			appendStringInfo(&buf, "(SELECT %s FROM %s AS " TARGET_ALIAS "%s) AS t", named_target_columns(m),
+							 quote_relation(m->target), ref_where_condition(m->scope));
+	}
+	appendStringInfoString(&buf, ") AS migrate_x GROUP BY migrate_h HAVING sum(migrate_n) <> 0");
+	return buf.data;
+}
+
+/* Verify: the keys, one jsonb a row, of either side that $1, a bigint[], stands for in a sketch. */
+char *
+projection_keys_by_hash(const Mapping *m)
+{
+	return psprintf("SELECT %s FROM %s WHERE migrate_ext.key_hash(%s) = ANY ($1)%s UNION "
+					"SELECT %s FROM %s AS " TARGET_ALIAS " WHERE migrate_ext.key_hash(%s) = ANY ($1)%s",
+					ref_key_json(m, KEY_OF_SOURCE, NULL), ref_source_rows(m), ref_key_list(m, KEY_OF_SOURCE, NULL),
+					ref_and_condition(m->filter),
+					ref_key_json(m, KEY_OF_TARGET, TARGET_ALIAS), quote_relation(m->target),
+					ref_key_list(m, KEY_OF_TARGET, TARGET_ALIAS), ref_and_condition(m->scope));
 }

@@ -66,11 +66,22 @@ extern List *projection_upsert_keys(const Mapping *m);
 extern List *projection_replace_keys(const Mapping *m);
 extern List *projection_delete_keys(const Mapping *m, bool unprojected_only);
 
-/* Verify: with "without", parameter $1 is a jsonb[] of keys whose rows are left out. */
+/* Which keys are compared; $1 is a jsonb[] of those left out, or given. */
+typedef enum ComparedKeys
+{
+	KEYS_ALL,
+	KEYS_LEFT_OUT,
+	KEYS_GIVEN
+} ComparedKeys;
+
+/* Verify: with "without", parameter $1 is a jsonb[] of keys whose rows are left out; with cells, a sketch. */
 extern char *projection_checksum_call(const char *values, int n);
-extern char *projection_source_checksum(const Mapping *m, bool without);
-extern char *projection_target_checksum(const Mapping *m, bool without);
-extern char *projection_compare(const Mapping *m, bool values, bool without);
+extern char *projection_source_checksum(const Mapping *m, int cells, bool without);
+extern char *projection_target_checksum(const Mapping *m, int cells, bool without);
+extern char *projection_compare(const Mapping *m, bool values, ComparedKeys which);
+extern char *projection_keys_by_hash(const Mapping *m);
+extern char *projection_compare_multisets(const Mapping *m, bool values);
+extern char *projection_ambiguous_keys(const Mapping *m);
 
 /* Facts about a mapping's shape and state. */
 extern char *projection_target_exists(const Mapping *m);

@@ -184,6 +184,18 @@ ref_key_json(const Mapping *m, KeyForm form, const char *alias)
 	return buf.data;
 }
 
+/* k1, k2, ...: the key columns of a row. */
+char *
+ref_key_list(const Mapping *m, KeyForm form, const char *alias)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(m->key); i++)
+		appendStringInfo(&buf, "%s%s", i ? ", " : "", ref_key(m, form, alias, i));
+	return buf.data;
+}
+
 /* The keys of parameter $1 as a set migrate_d(migrate_k1, ..., migrate_n). */
 char *
 ref_key_set(const Mapping *m)

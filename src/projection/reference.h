@@ -32,6 +32,7 @@ extern char *ref_key(const Mapping *m, KeyForm form, const char *alias, int i);
 extern char *ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
 		   KeyForm right, const char *right_alias);
 extern char *ref_key_json(const Mapping *m, KeyForm form, const char *alias);
+extern char *ref_key_list(const Mapping *m, KeyForm form, const char *alias);
 extern char *ref_key_set(const Mapping *m);
 extern const char *ref_and_condition(const char *condition);
 extern const char *ref_where_condition(const char *condition);

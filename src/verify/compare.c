@@ -7,8 +7,9 @@
  * of that snapshot.  Those, and rows that an unfinished backfill has not
  * reached, are pending.  Rows that could not be stored are left out.
  *
- * One pass over each side computes the count and the set checksum.  Only where
- * these differ are the two sides joined to find the keys.
+ * One pass over each side computes the count, the set checksum and a difference
+ * sketch, which tells the keys that differ.  Only where these are too many are all
+ * rows of the two sides joined.
  */
 #include "postgres.h"
 
@@ -21,6 +22,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -32,6 +34,10 @@
 #include "verify/compare.h"
 
 #define FETCH_ROWS 1000
+
+/* How many times as large the second sketch is. */
+#define SKETCH_GROWTH 32
+#define MAX_CELLS 2000000
 
 /* The keys that are pending in the snapshot. */
 typedef struct PendingKeys
@@ -90,20 +96,106 @@ is_pending(const PendingKeys *pending, Datum key)
 	return hash_search(pending->table, &text, HASH_FIND, NULL) != NULL;
 }
 
-/* Rows, rows in scope, checksum and rejected rows of one side, without some keys. */
+/* What one pass over a side finds. */
+typedef struct Side
+{
+	int64		rows;
+	int64		in_scope;
+	int64		rejected;
+	Datum		sketch;			/* bytea; 0: there was no row */
+	char	   *checksum;
+} Side;
+
+/* Reads a side, without some keys. */
 static void
-read_side(const Mapping *m, const char *sql, ArrayType *without, int64 *rows, int64 *in_scope, char **checksum, int64 *rejected)
+read_side(const Mapping *m, const char *sql, ArrayType *without, Side *side)
 {
 	SpiArg		arg = spi_datum(JSONBARRAYOID, PointerGetDatum(without), without == NULL);
 	SpiScope	scope;
 
 	spi_open_owner(&scope, m->owner, m->time_zone);
 	spi_read(sql, &arg, without != NULL ? 1 : 0);
-	*rows = spi_get_int8(0, 1);
-	*in_scope = spi_get_int8(0, 2);
-	*checksum = spi_get_text(&scope, 0, 3);
-	*rejected = spi_get_int8(0, 4);
+	side->rows = spi_get_int8(0, 1);
+	side->in_scope = spi_get_int8(0, 2);
+	side->sketch = spi_get_copy(&scope, 0, 3);
+	side->rejected = spi_get_int8(0, 4);
 	spi_close(&scope);
+}
+
+/* The checksum of a sketch's rows. */
+static char *
+checksum_of(Datum sketch)
+{
+	SpiScope	scope;
+	char	   *checksum;
+
+	spi_open_catalog(&scope);
+	spi_read("SELECT coalesce(migrate_ext.sketch_checksum($1), repeat('0', 32))",
+			 SPI_ARGS(spi_datum(BYTEAOID, sketch, sketch == (Datum) 0)));
+	checksum = spi_get_text(&scope, 0, 1);
+	spi_close(&scope);
+	return checksum;
+}
+
+/* Reads both sides, a pass over each. */
+static void
+read_sides(const Mapping *m, int cells, ArrayType *without, Side *source, Side *target)
+{
+	read_side(m, projection_source_checksum(m, cells, without != NULL), without, source);
+	read_side(m, projection_target_checksum(m, cells, without != NULL), without, target);
+}
+
+/* The numbers that stand for the keys that differ; NULL if the sketches cannot tell all of them. */
+static ArrayType *
+decode(const Side *source, const Side *target)
+{
+	SpiScope	scope;
+	Datum		numbers;
+
+	spi_open_catalog(&scope);
+	spi_read("SELECT array_agg(DISTINCT k) FROM (SELECT migrate_ext.sketch_decode($1, $2)) d(keys), "
+			 "LATERAL unnest(keys) k HAVING bool_and(keys IS NOT NULL)",
+			 SPI_ARGS(spi_datum(BYTEAOID, source->sketch, source->sketch == (Datum) 0),
+					  spi_datum(BYTEAOID, target->sketch, target->sketch == (Datum) 0)));
+	numbers = SPI_processed > 0 ? spi_get_copy(&scope, 0, 1) : (Datum) 0;
+	spi_close(&scope);
+	return numbers != (Datum) 0 ? DatumGetArrayTypeP(numbers) : NULL;
+}
+
+/* Does a key stand for itself in a sketch? */
+static bool
+key_is_number(const Mapping *m)
+{
+	Oid			type = list_length(m->key) == 1 ? get_atttype(m->target, get_attnum(m->target, linitial(m->key))) : InvalidOid;
+
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+/* The keys that numbers of a sketch stand for, as a jsonb[]; NULL if there are none. */
+static ArrayType *
+keys_of(const Mapping *m, ArrayType *numbers)
+{
+	SpiScope	scope;
+	SpiArg		arg = spi_datum(INT8ARRAYOID, PointerGetDatum(numbers), false);
+	Datum	   *keys;
+	uint64		n;
+	ArrayType  *result = NULL;
+	MemoryContext old;
+
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	if (key_is_number(m))
+		n = spi_read(psprintf("SELECT jsonb_build_object(%s, k) FROM unnest($1) k", quote_literal_cstr(linitial(m->key))), &arg, 1);
+	else
+		n = spi_read(projection_keys_by_hash(m), &arg, 1);
+	keys = palloc(sizeof(Datum) * Max(n, 1));
+	for (uint64 i = 0; i < n; i++)
+		keys[i] = spi_get_datum(i, 1);
+	old = MemoryContextSwitchTo(scope.caller);
+	if (n > 0)
+		result = construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT);
+	MemoryContextSwitchTo(old);
+	spi_close(&scope);
+	return result;
 }
 
 /* Keeps a difference, as long as there is room. */
@@ -130,6 +222,7 @@ count_difference(const Mapping *m, const PendingKeys *pending, Comparison *c,
 	Verification *v = &c->totals;
 	char	   *kind = TextDatumGetCString(spi_get_datum(row, 1));
 
+	c->nseen++;
 	if (is_pending(pending, spi_get_datum(row, 2)))
 	{
 		v->pending += pending->every ? 1 : 0;	/* else counted with the queue */
@@ -149,18 +242,18 @@ count_difference(const Mapping *m, const PendingKeys *pending, Comparison *c,
 	keep(c, scope, row, limit);
 }
 
-/* Joins the two sides and counts the rows that differ. */
+/* Joins the two sides, or what they have of some keys, and counts the rows that differ. */
 static void
-find_differences(const Mapping *m, const PendingKeys *pending, ArrayType *without, int limit, bool values,
+find_differences(const Mapping *m, const PendingKeys *pending, ArrayType *keys, ComparedKeys which, int limit, bool values,
 				 Comparison *c)
 {
-	Datum		arg = PointerGetDatum(without);
+	Datum		arg = PointerGetDatum(keys);
 	SpiScope	scope;
 	SPIPlanPtr	plan;
 	Portal		portal;
 
 	spi_open_owner(&scope, m->owner, m->time_zone);
-	plan = SPI_prepare(projection_compare(m, values, without != NULL), without != NULL ? 1 : 0, (Oid[]) {JSONBARRAYOID});
+	plan = SPI_prepare(projection_compare(m, values, which), which != KEYS_ALL ? 1 : 0, (Oid[]) {JSONBARRAYOID});
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a comparison: %s", SPI_result_code_string(SPI_result));
 	portal = SPI_cursor_open(NULL, plan, &arg, NULL, true);
@@ -176,6 +269,31 @@ find_differences(const Mapping *m, const PendingKeys *pending, ArrayType *withou
 	}
 	SPI_cursor_close(portal);
 	spi_close(&scope);
+}
+
+/*
+ * Finds the rows that differ by the sketches, the second time by larger ones.  False
+ * if there are too many, as while a copy is under way: then all rows are joined.
+ */
+static bool
+find_by_sketch(const Mapping *m, const PendingKeys *pending, ArrayType *without, int cells, Side *source, Side *target,
+			   int limit, bool values, Comparison *c)
+{
+	ArrayType  *numbers = decode(source, target);
+	ArrayType  *keys;
+	int			larger = Min(cells * SKETCH_GROWTH, MAX_CELLS);
+
+	if (numbers == NULL && mapping_is_settled(m) && Abs(source->in_scope - target->in_scope) < (int64) larger / 2)
+	{
+		read_sides(m, larger, without, source, target);
+		numbers = decode(source, target);
+	}
+	if (numbers == NULL || (keys = keys_of(m, numbers)) == NULL)
+		return false;
+	find_differences(m, pending, keys, KEYS_GIVEN, limit, values, c);
+
+	/* rows of one key that are there several times are told by nothing but all of them */
+	return c->nseen > 0;
 }
 
 /* Notes which snapshot this is. */
@@ -194,18 +312,17 @@ read_snapshot(Verification *v)
 }
 
 /*
- * Compares in the active snapshot.  At most max_divergences differences are
+ * Compares in the active snapshot, by a sketch of so many cells at first.  At most max_divergences differences are
  * kept, with both rows where values is set; the totals count all.
  */
 void
-compare_mapping(const Mapping *m, int max_divergences, bool values, Comparison *c)
+compare_mapping(const Mapping *m, int cells, int max_divergences, bool values, Comparison *c)
 {
 	Verification *v = &c->totals;
 	PendingKeys pending;
 	ArrayType  *without;
-	int64		in_filter;
-	int64		in_scope;
-	int64		none;
+	Side		source;
+	Side		target;
 	TimestampTz started = GetCurrentTimestamp();
 
 	memset(c, 0, sizeof(Comparison));
@@ -216,14 +333,16 @@ compare_mapping(const Mapping *m, int max_divergences, bool values, Comparison *
 	read_snapshot(v);
 	v->pending = read_pending(m, &pending);
 	without = quarantine_standing(m);
-	read_side(m, projection_source_checksum(m, without != NULL), without, &v->source_rows, &in_filter, &v->source_checksum,
-			  &v->rejected);
-	read_side(m, projection_target_checksum(m, without != NULL), without, &v->target_rows, &in_scope, &v->target_checksum, &none);
-	v->filtered = v->source_rows - in_filter - v->rejected;
-	v->target_rows = in_scope;
-	v->checksum_match = in_filter == in_scope && strcmp(v->source_checksum, v->target_checksum) == 0;
-	if (!v->checksum_match)
-		find_differences(m, &pending, without, max_divergences, values, c);
+	read_sides(m, cells, without, &source, &target);
+	v->source_rows = source.rows;
+	v->rejected = source.rejected;
+	v->filtered = source.rows - source.in_scope - source.rejected;
+	v->target_rows = target.in_scope;
+	v->source_checksum = checksum_of(source.sketch);
+	v->target_checksum = checksum_of(target.sketch);
+	v->checksum_match = source.in_scope == target.in_scope && strcmp(v->source_checksum, v->target_checksum) == 0;
+	if (!v->checksum_match && !find_by_sketch(m, &pending, without, cells, &source, &target, max_divergences, values, c))
+		find_differences(m, &pending, without, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL, max_divergences, values, c);
 	if (pending.every)
 		v->pending = Max(v->pending, 1);
 	v->clean = v->checksum_match && v->pending == 0;

@@ -17,8 +17,9 @@ typedef struct Comparison
 	Verification totals;
 	Divergence *divergences;	/* the first ones, up to a limit */
 	int			ndivergences;
+	int64		nseen;			/* rows that differ, pending ones too */
 } Comparison;
 
-extern void compare_mapping(const Mapping *m, int max_divergences, bool values, Comparison *c);
+extern void compare_mapping(const Mapping *m, int cells, int max_divergences, bool values, Comparison *c);
 
 #endif							/* MIGRATE_COMPARE_H */

@@ -42,7 +42,7 @@ verify_migration(const Migration *g, int *n)
 	*n = 0;
 	PushActiveSnapshot(GetLatestSnapshot());
 	foreach(lc, mappings)
-		compare_mapping(lfirst(lc), setting_int(g->settings, "max_divergences"),
+		compare_mapping(lfirst(lc), setting_int(g->settings, "sketch_cells"), setting_int(g->settings, "max_divergences"),
 						setting_bool(g->settings, "store_values"), &results[(*n)++]);
 	PopActiveSnapshot();
 	for (int i = 0; i < *n; i++)

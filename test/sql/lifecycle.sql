@@ -110,3 +110,37 @@ SELECT migrate_drop('lc');
 SELECT count(*) FROM pg_trigger WHERE tgrelid IN ('lc_users'::regclass, 'lc_accounts'::regclass, 'lc_profiles'::regclass);
 DROP TABLE lc_users, lc_accounts, lc_profiles;
 SELECT count(*) FROM migrate_ext.migration;
+
+-- checks of the DBA: each is a criterion
+CREATE TABLE ck_a (id int PRIMARY KEY, v int);
+CREATE TABLE ck_b (id int PRIMARY KEY, v int);
+INSERT INTO ck_a VALUES (1, 1), (2, -2);
+SELECT migrate_create('ck') > 0 AS created;
+SELECT migrate_map('ck', 'ck_a', 'ck_b') > 0 AS mapped;
+SELECT migrate_add_check('ck', 'no negative', 'SELECT id FROM public.ck_b WHERE v < 0') > 0 AS added;
+SELECT migrate_add_check('ck', 'Broken; --', 'SELECT 1 / v FROM public.ck_b WHERE v = 0') > 0 AS added;
+\set VERBOSITY terse
+SELECT migrate_add_check('ck', 'x', 'SELECT 1 FROM ck_b');
+SELECT migrate_add_check('ck', 'x', 'DELETE FROM public.ck_b');
+SELECT migrate_add_check('ck', 'x', 'SELECT 1; SELECT 2');
+SELECT migrate_add_check('ck', 'x', 'nonsense');
+SELECT migrate_add_check('ck', '', 'SELECT 1');
+SELECT migrate_add_check('ck', 'x', NULL);
+\set VERBOSITY default
+SELECT migrate_start('ck');
+CALL migrate_run('ck');
+SELECT checksum_match FROM migrate_verify('ck');
+SELECT criterion, threshold, measured, passed FROM migrate_gate('ck', 'soak') WHERE criterion LIKE 'check%';
+UPDATE ck_a SET v = 0 WHERE id = 2;
+SELECT checksum_match FROM migrate_verify('ck');
+SELECT criterion, threshold, measured, passed FROM migrate_gate('ck', 'soak') WHERE criterion LIKE 'check%';
+\set VERBOSITY terse
+SELECT migrate_cutover('ck', 'switch');
+\set VERBOSITY default
+SELECT migrate_add_check('ck', 'Broken; --', 'SELECT FROM public.ck_b WHERE v > 1') > 0 AS replaced;
+SELECT passed FROM migrate_gate('ck', 'soak') WHERE criterion LIKE 'check%';
+SELECT migrate_cutover('ck', 'switch');
+SELECT migrate_rollback('ck');
+SELECT migrate_drop('ck');
+SELECT count(*) FROM migrate_ext.custom_check;
+DROP TABLE ck_a, ck_b;

@@ -1,0 +1,57 @@
+/*
+ * columns.c
+ *		The JSON object of column names and SQL expressions that callers give.
+ */
+#include "postgres.h"
+
+#include "utils/lsyscache.h"
+
+#include "base/quote.h"
+#include "projection/columns.h"
+
+/* Raises for a name in the object that is no column of the relation. */
+void
+columns_check_names(Jsonb *columns, Oid relid, const char *argument)
+{
+	JsonbIterator *it;
+	JsonbValue	v;
+	JsonbIteratorToken token;
+
+	if (!JB_ROOT_IS_OBJECT(columns))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be a JSON object of column names and expressions", argument),
+				 errhint("For example {\"id\": \"id\", \"email\": \"lower(email)\"}.")));
+	it = JsonbIteratorInit(&columns->root);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		char	   *name;
+
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(v.val.string.val, v.val.string.len);
+		if (get_attnum(relid, name) <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of relation %s does not exist", name,
+							name_relation(relid)),
+					 errhint("It is named in \"%s\".", argument)));
+	}
+}
+
+/* The expression given for a column; NULL if there is none. */
+char *
+columns_find(Jsonb *columns, const char *name, const char *argument)
+{
+	JsonbValue	buffer;
+	JsonbValue *v = getKeyJsonValueFromContainer(&columns->root, name, strlen(name), &buffer);
+
+	if (v == NULL)
+		return NULL;
+	if (v->type != jbvString)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("expression for column \"%s\" in \"%s\" must be a JSON string", name, argument),
+				 errhint("Write SQL, such as \"0\" or \"'new'\".")));
+	return pnstrdup(v->val.string.val, v->val.string.len);
+}
