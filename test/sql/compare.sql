@@ -109,3 +109,27 @@ DROP ROLE c_reader;
 DROP VIEW pv;
 DROP TABLE ca, cn, cm, cold, cnew, ma, mb, pa;
 DROP SCHEMA "c o'Brien; --" CASCADE;
+
+-- another server: where it has the extension, checksums and sketches cross the network, not rows
+CREATE EXTENSION postgres_fdw;
+DO $$ BEGIN
+	EXECUTE format('CREATE SERVER c_server FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L, extensions ''migrate_ext'')',
+		split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database());
+	EXECUTE format('CREATE USER MAPPING FOR CURRENT_USER SERVER c_server OPTIONS (user %L)', current_user);
+END $$;
+CREATE TABLE c_there (id int PRIMARY KEY, v text, n numeric);
+CREATE TABLE c_here (id int PRIMARY KEY, v text, n numeric);
+INSERT INTO c_there SELECT i, 'v' || i, i * 1.5 FROM generate_series(1, 1000) i;
+INSERT INTO c_here TABLE c_there;
+CREATE FOREIGN TABLE c_foreign (id int, v text, n numeric) SERVER c_server OPTIONS (table_name 'c_there');
+EXPLAIN (VERBOSE, COSTS OFF) SELECT count(*), migrate_checksum(id, v, n) FROM c_foreign WHERE id > 10;
+EXPLAIN (VERBOSE, COSTS OFF) SELECT migrate_ext.sketch(300, 1, id, id, v, n) FROM c_foreign;
+SELECT (SELECT migrate_ext.sketch_decode(migrate_ext.sketch(300, 1, id, id, v, n), (SELECT migrate_ext.sketch(300, 1, id, id, v, n) FROM c_here)) FROM c_foreign);
+UPDATE c_here SET v = 'x' WHERE id = 77;
+DELETE FROM c_here WHERE id = 78;
+SELECT (SELECT migrate_ext.sketch_decode(migrate_ext.sketch(300, 1, id, id, v, n), (SELECT migrate_ext.sketch(300, 1, id, id, v, n) FROM c_here)) FROM c_foreign);
+SELECT * FROM migrate_compare('c_foreign', 'c_here') ORDER BY key ->> 'id';
+SELECT (SELECT checksum FROM migrate_table_checksum('c_foreign')) = (SELECT checksum FROM migrate_table_checksum('c_there')) AS same;
+DROP FOREIGN TABLE c_foreign;
+DROP TABLE c_there, c_here;
+DROP EXTENSION postgres_fdw CASCADE;

@@ -4,8 +4,8 @@ CREATE EXTENSION postgres_fdw;
 DO $$ BEGIN
 	EXECUTE format('CREATE SERVER kr_server FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L)',
 		split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database());
+	EXECUTE format('CREATE USER MAPPING FOR CURRENT_USER SERVER kr_server OPTIONS (user %L)', current_user);
 END $$;
-CREATE USER MAPPING FOR CURRENT_USER SERVER kr_server OPTIONS (user 'postgres');
 CREATE TABLE kr_there (id bigint PRIMARY KEY, v text);
 INSERT INTO kr_there SELECT i, 'v' || i FROM generate_series(-5000, 4999) i;
 INSERT INTO kr_there VALUES (-300000, 'first');
