@@ -283,7 +283,7 @@ find_by_sketch(const Mapping *m, const PendingKeys *pending, ArrayType *without,
 	ArrayType  *keys;
 	int			larger = Min(cells * SKETCH_GROWTH, MAX_CELLS);
 
-	if (numbers == NULL && mapping_is_settled(m) && Abs(source->in_scope - target->in_scope) < (int64) larger / 2)
+	if (numbers == NULL && mapping_is_settled(m) && llabs((long long) (source->in_scope - target->in_scope)) < (int64) larger / 2)
 	{
 		read_sides(m, larger, without, source, target);
 		numbers = decode(source, target);
