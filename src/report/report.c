@@ -27,7 +27,7 @@ static const struct
 	"FROM migrate_ext.mappings WHERE migration = $1 ORDER BY mapping"},
 	{"Progress", "progress",
 	"SELECT state, step, blocks_done, blocks_total, percent, rows_written, rows_per_second, eta, "
-	"batches, retries, throttle_reason, error FROM migrate_ext.progress WHERE migration = $1"},
+	"batches, retries, rejected_rows, flagged_rows, throttle_reason, error FROM migrate_ext.progress WHERE migration = $1"},
 	{"Verification", "verification",
 	"SELECT mapping, target, started_at, source_rows, target_rows, filtered, rejected, deduplicated, "
 	"pending, missing, extra, different, checksum_match, elapsed "
@@ -38,6 +38,14 @@ static const struct
 	{"Divergences", "divergences",
 	"SELECT mapping, kind, key, columns, source_row, target_row, found_at "
 	"FROM migrate_ext.divergences WHERE migration = $1 ORDER BY mapping, divergence_id"},
+	{"Rejected rows", "rejected",
+	"SELECT mapping, action, rule, sqlstate, constraint_name, count(*) AS rows, min(key::text) AS for_example "
+	"FROM migrate_ext.rejected_rows WHERE migration = $1 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"},
+	{"Rules and checks", "rules",
+	"SELECT 'rule' AS kind, name, action, condition AS text FROM migrate_ext.mapping_rule r JOIN migrate_ext.mappings m "
+	"ON m.mapping = r.mapping_id WHERE m.migration = $1 UNION ALL "
+	"SELECT 'check', c.name, NULL, query FROM migrate_ext.custom_check c JOIN migrate_ext.migration g USING (migration_id) "
+	"WHERE g.name = $1 ORDER BY 1 DESC, 2"},
 	{"Gates", "gates",
 	"SELECT checked_at, to_phase, criterion, threshold, measured, passed "
 	"FROM migrate_ext.gates WHERE migration = $1 ORDER BY gate_result_id"},

@@ -141,6 +141,7 @@ CALL migrate_run('r');
 SELECT rejected_rows, flagged_rows FROM migrate_progress('r');
 SELECT action, rule, count(*), min((key ->> 'id')::int), bool_and(source_row ->> 'v' = key ->> 'id') FROM migrate_rejected('r') GROUP BY 1, 2 ORDER BY 1;
 SELECT source_rows, target_rows, filtered, rejected, missing, extra, different, checksum_match FROM migrate_verify('r');
+SELECT migrate_report('r') ~ '\| rule \| no "test"; rows \| reject \|' AS rule, migrate_report('r') ~ '\| flag \| large \|  \|  \| 5 \|' AS listed;
 -- rows enter a rule and leave it
 UPDATE q_rows SET kind = 'test' WHERE id = 999;
 UPDATE q_rows SET kind = 'real' WHERE id IN (990, 1000);
