@@ -58,7 +58,7 @@ cutover_lock(const Migration *g, bool both_sides)
 		if (mapping_relation_exists(m->target))
 			relids = list_append_unique_oid(relids, m->target);
 	}
-	lock_relations(g, relids, AccessExclusiveLock);
+	lock_relations(g, relids, AccessExclusiveLock, NIL);
 	locked_at = GetCurrentTimestamp();
 }
 

@@ -28,8 +28,9 @@
 
 typedef struct LockRequest
 {
-	List	   *relids;
+	List	   *relids;			/* to be locked in this order */
 	LOCKMODE	mode;
+	List	   *exclusive;		/* those of them to be locked in ACCESS EXCLUSIVE mode */
 	const char *first_timeout;
 	const char *next_timeout;
 } LockRequest;
@@ -56,7 +57,8 @@ work_lock(void *arg)
 	set_lock_timeout(request->first_timeout);
 	foreach(lc, request->relids)
 	{
-		LockRelationOid(lfirst_oid(lc), request->mode);
+		LockRelationOid(lfirst_oid(lc), list_member_oid(request->exclusive, lfirst_oid(lc)) ?
+						AccessExclusiveLock : request->mode);
 		set_lock_timeout(request->next_timeout);
 	}
 	AtEOXact_GUC(true, level);
@@ -95,24 +97,35 @@ list_holders(List *relids)
 	return result ? result : "sessions that have ended since";
 }
 
-/*
- * Locks the relations and their descendants until the end of the transaction.
- * Settings: cutover_lock_timeout for one attempt, cutover_attempts.  Raises
- * lock_not_available, naming the sessions in the way.  The caller must not
- * hold row locks on these relations yet.
- */
-void
-lock_relations(const Migration *g, List *relids, LOCKMODE mode)
+/* The relations with their descendants. */
+static List *
+with_descendants(List *relids)
 {
-	LockRequest request = {NIL, mode, setting_text(g->settings, "cutover_lock_timeout"),
-	setting_text(g->settings, "lock_timeout")};
-	int			attempts = setting_int(g->settings, "cutover_attempts");
-	ErrorData  *error = NULL;
+	List	   *all = NIL;
 	ListCell   *lc;
 
 	foreach(lc, relids)
-		request.relids = list_concat_unique_oid(request.relids,
-												find_all_inheritors(lfirst_oid(lc), NoLock, NULL));
+		all = list_concat_unique_oid(all, find_all_inheritors(lfirst_oid(lc), NoLock, NULL));
+	return all;
+}
+
+/*
+ * Locks the relations and their descendants until the end of the transaction,
+ * those of the second list in ACCESS EXCLUSIVE mode: all of them or, for the next
+ * attempt, none.  Settings: cutover_lock_timeout for one attempt,
+ * cutover_attempts.  Raises lock_not_available, naming the sessions in the way.  The
+ * caller must not hold locks on these relations yet.
+ */
+void
+lock_relations(const Migration *g, List *relids, LOCKMODE mode, List *exclusive)
+{
+	LockRequest request = {NIL, mode, NIL, setting_text(g->settings, "cutover_lock_timeout"),
+	setting_text(g->settings, "lock_timeout")};
+	int			attempts = setting_int(g->settings, "cutover_attempts");
+	ErrorData  *error = NULL;
+
+	request.exclusive = with_descendants(exclusive);
+	request.relids = list_concat_unique_oid(with_descendants(relids), request.exclusive);
 	list_sort(request.relids, list_oid_cmp);
 	for (int i = 1; i <= attempts; i++)
 	{

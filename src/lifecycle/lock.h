@@ -11,6 +11,6 @@
 
 #include "catalog/migration.h"
 
-extern void lock_relations(const Migration *g, List *relids, LOCKMODE mode);
+extern void lock_relations(const Migration *g, List *relids, LOCKMODE mode, List *exclusive);
 
 #endif							/* MIGRATE_LIFECYCLE_LOCK_H */

@@ -76,7 +76,7 @@ apply_to_started(const Migration *g, const Mapping *m, const MappingRule *rule)
 {
 	if (strcmp(rule->action, "reject") == 0)
 	{
-		lock_relations(g, list_make1_oid(m->source), ShareRowExclusiveLock);
+		lock_relations(g, list_make1_oid(m->source), ShareRowExclusiveLock, NIL);
 		dirty_key_add_every(m->id, "reconcile", NULL);
 		trigger_follow(g);
 	}

@@ -26,7 +26,8 @@ MIGRATE_FUNCTION(migrate_start);
  *
  * Locks the sources in SHARE ROW EXCLUSIVE mode until the transaction ends, so
  * that every transaction that writes them afterwards finds the triggers, and
- * every one before is committed when the backfill reads.
+ * every one before is committed when the backfill reads.  Where indexes or foreign
+ * keys of empty targets are put off, those are locked in ACCESS EXCLUSIVE mode.
  */
 Datum
 migrate_start(PG_FUNCTION_ARGS)
@@ -34,6 +35,7 @@ migrate_start(PG_FUNCTION_ARGS)
 	Migration  *g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	List	   *mappings;
 	List	   *sources = NIL;
+	List	   *exclusive = NIL;
 	ListCell   *lc;
 	Oid			target;
 	bool		has_rows;
@@ -43,7 +45,9 @@ migrate_start(PG_FUNCTION_ARGS)
 	mappings = mapping_list(g->id, MAPPING_FORWARD);
 	foreach(lc, mappings)
 		sources = list_append_unique_oid(sources, ((Mapping *) lfirst(lc))->source);
-	lock_relations(g, sources, ShareRowExclusiveLock);
+	if (!assess_target_has_rows(g, &target))
+		exclusive = stash_list_relations(g);
+	lock_relations(g, sources, ShareRowExclusiveLock, exclusive);
 
 	mapping_set_complete(g->id, MAPPING_FORWARD, false);
 	dirty_key_delete_all(g->id, MAPPING_FORWARD);
@@ -57,7 +61,7 @@ migrate_start(PG_FUNCTION_ARGS)
 		if (has_rows && !mapping_is_in_place(m))
 			dirty_key_add_every(m->id, "reconcile", NULL);
 	}
-	if (!has_rows)
+	if (!has_rows && exclusive != NIL)
 		stash_targets(g);
 	rejected_row_delete_all(g->id);
 	write_error_reset(g->id);

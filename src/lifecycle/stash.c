@@ -27,7 +27,6 @@
 #include "catalog/event.h"
 #include "catalog/mapping.h"
 #include "catalog/stashed_object.h"
-#include "lifecycle/lock.h"
 #include "lifecycle/stash.h"
 
 void		(*stash_rebuild_hook) (const Migration *g) = NULL;
@@ -137,44 +136,67 @@ stash(const Migration *g, const Mapping *m, const char *sql, const char *kind, O
 	return list_length(objects);
 }
 
-/*
- * Puts off what the settings defer_indexes and defer_foreign_keys say.  Called
- * where the targets are empty, before the dual writes are turned on.  Locks:
- * ACCESS EXCLUSIVE on the targets and on what their foreign keys name.
- */
-void
-stash_targets(const Migration *g)
+/* The mappings whose targets have something that may be put off: one of each target. */
+static List *
+list_candidates(const Migration *g)
 {
-	bool		indexes = setting_bool(g->settings, "defer_indexes");
-	bool		keys = setting_bool(g->settings, "defer_foreign_keys");
+	List	   *candidates = NIL;
 	List	   *targets = NIL;
-	List	   *locked = NIL;
-	List	   *done = NIL;
-	int			n = 0;
 	ListCell   *lc;
 
-	if (!indexes && !keys)
-		return;
+	if (!setting_bool(g->settings, "defer_indexes") && !setting_bool(g->settings, "defer_foreign_keys"))
+		return NIL;
 	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
 	{
 		Mapping    *m = lfirst(lc);
 
 		/* the indexes of a partitioned table belong to its partitions, too */
-		if (mapping_is_in_place(m) || get_rel_relkind(m->target) != RELKIND_RELATION || list_member_oid(done, m->target))
+		if (mapping_is_in_place(m) || get_rel_relkind(m->target) != RELKIND_RELATION || list_member_oid(targets, m->target))
 			continue;
 		identity_require_relation_owner(m->target);
-		done = lappend_oid(done, m->target);
-		targets = lappend(targets, m);
-		locked = list_append_unique_oid(locked, m->target);
-		if (keys)
-			locked = list_concat_unique_oid(locked, list_parents(m->target));
+		targets = lappend_oid(targets, m->target);
+		candidates = lappend(candidates, m);
 	}
-	lock_relations(g, locked, AccessExclusiveLock);
-	foreach(lc, targets)
+	return candidates;
+}
+
+/*
+ * What has to be locked in ACCESS EXCLUSIVE mode for stash_targets: the targets, and
+ * what their foreign keys name.
+ */
+List *
+stash_list_relations(const Migration *g)
+{
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	foreach(lc, list_candidates(g))
 	{
-		if (keys)
+		Mapping    *m = lfirst(lc);
+
+		relids = list_append_unique_oid(relids, m->target);
+		if (setting_bool(g->settings, "defer_foreign_keys"))
+			relids = list_concat_unique_oid(relids, list_parents(m->target));
+	}
+	return relids;
+}
+
+/*
+ * Puts off what the settings defer_indexes and defer_foreign_keys say.  Called
+ * where the targets are empty, before the dual writes are turned on.  The caller
+ * has locked stash_list_relations.
+ */
+void
+stash_targets(const Migration *g)
+{
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, list_candidates(g))
+	{
+		if (setting_bool(g->settings, "defer_foreign_keys"))
 			n += stash(g, lfirst(lc), FIND_FOREIGN_KEYS, STASH_FOREIGN_KEY, ConstraintRelationId);
-		if (indexes)
+		if (setting_bool(g->settings, "defer_indexes"))
 			n += stash(g, lfirst(lc), FIND_INDEXES, STASH_INDEX, RelationRelationId);
 	}
 	if (n > 0)

@@ -5,8 +5,11 @@
 #ifndef MIGRATE_STASH_H
 #define MIGRATE_STASH_H
 
+#include "nodes/pg_list.h"
+
 #include "catalog/migration.h"
 
+extern List *stash_list_relations(const Migration *g);
 extern void stash_targets(const Migration *g);
 
 /* Has somebody rebuild what is put off; set by the room that has workers. */
