@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "utils/array.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
@@ -179,6 +180,19 @@ spi_run_fixed(const char *sql, const SpiArg *args, int nargs)
 	return execute(entry->plan, args, nargs, GetLatestSnapshot(), false);
 }
 
+/* A fixed statement on the extension's own tables, in a scope of its own; returns the number of rows. */
+uint64
+spi_change(const char *sql, const SpiArg *args, int nargs)
+{
+	SpiScope	scope;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run_fixed(sql, args, nargs);
+	spi_close(&scope);
+	return n;
+}
+
 /* Executes a query under the active snapshot, which is not changed. */
 uint64
 spi_read(const char *sql, const SpiArg *args, int nargs)
@@ -252,4 +266,33 @@ spi_get_copy(const SpiScope *scope, uint64 row, int col)
 	d = typlen == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(d)) : datumCopy(d, typbyval, typlen);
 	MemoryContextSwitchTo(old);
 	return d;
+}
+
+/* A list of C strings as text[]. */
+SpiArg
+spi_texts(List *strings)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, strings)
+		elems[n++] = CStringGetTextDatum((char *) lfirst(lc));
+	return spi_datum(TEXTARRAYOID, PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT)), false);
+}
+
+/* A text[] as a list of C strings, in the memory context of the scope's caller. */
+List *
+spi_get_texts(const SpiScope *scope, uint64 row, int col)
+{
+	MemoryContext old = MemoryContextSwitchTo(scope->caller);
+	Datum	   *elems;
+	int			n;
+	List	   *result = NIL;
+
+	deconstruct_array(DatumGetArrayTypeP(spi_get_datum(row, col)), TEXTOID, -1, false, TYPALIGN_INT, &elems, NULL, &n);
+	for (int i = 0; i < n; i++)
+		result = lappend(result, TextDatumGetCString(elems[i]));
+	MemoryContextSwitchTo(old);
+	return result;
 }

@@ -71,6 +71,8 @@ spi_datum(Oid type, Datum v, bool null)
 	return (SpiArg) {type, v, null};
 }
 
+extern SpiArg spi_texts(List *strings);
+
 extern void spi_open_catalog(SpiScope *scope);
 extern void spi_open_owner(SpiScope *scope, Oid owner, const char *time_zone);
 extern void spi_open_caller(SpiScope *scope);
@@ -79,6 +81,7 @@ extern void spi_close(SpiScope *scope);
 extern uint64 spi_run(const char *sql, const SpiArg *args, int nargs);
 extern uint64 spi_run_active(const char *sql, const SpiArg *args, int nargs);
 extern uint64 spi_run_fixed(const char *sql, const SpiArg *args, int nargs);
+extern uint64 spi_change(const char *sql, const SpiArg *args, int nargs);
 extern uint64 spi_read(const char *sql, const SpiArg *args, int nargs);
 
 extern bool spi_is_null(uint64 row, int col);
@@ -87,6 +90,7 @@ extern int64 spi_get_int8(uint64 row, int col);
 extern Oid	spi_get_oid(uint64 row, int col);
 extern bool spi_get_bool(uint64 row, int col);
 extern char *spi_get_text(const SpiScope *scope, uint64 row, int col);
+extern List *spi_get_texts(const SpiScope *scope, uint64 row, int col);
 extern Datum spi_get_copy(const SpiScope *scope, uint64 row, int col);
 
 #endif							/* MIGRATE_SPI_H */

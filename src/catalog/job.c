@@ -127,23 +127,11 @@ job_find_last(int64 migration_id, const char *kind)
 				 SPI_ARGS(spi_int8(migration_id), spi_text(kind)));
 }
 
-static uint64
-change(const char *sql, const SpiArg *args, int nargs)
-{
-	SpiScope	scope;
-	uint64		n;
-
-	spi_open_catalog(&scope);
-	n = spi_run_fixed(sql, args, nargs);
-	spi_close(&scope);
-	return n;
-}
-
 /* Asks for an interrupted job to go on; 0 workers or rows keep the old number. */
 void
 job_request_again(int64 id, int workers, int batch_rows, Interval *run_for)
 {
-	change("UPDATE migrate_ext.job SET status = 'requested', finished_at = NULL, "
+	spi_change("UPDATE migrate_ext.job SET status = 'requested', finished_at = NULL, "
 		   "workers = coalesce(nullif($2, 0), workers), "
 		   "batch_rows = coalesce(nullif($3, 0), batch_rows), "
 		   "run_until = clock_timestamp() + $4, throttle_reason = NULL, lag_paused = false, halvings = 0, resumptions = 0, "
@@ -157,7 +145,7 @@ job_request_again(int64 id, int workers, int batch_rows, Interval *run_for)
 void
 job_resize(int64 id, int workers, int batch_rows)
 {
-	change("UPDATE migrate_ext.job SET workers = coalesce(nullif($2, 0), workers), "
+	spi_change("UPDATE migrate_ext.job SET workers = coalesce(nullif($2, 0), workers), "
 		   "batch_rows = coalesce(nullif($3, 0), batch_rows) WHERE job_id = $1",
 		   SPI_ARGS(spi_int8(id), spi_int4(workers), spi_int4(batch_rows)));
 }
@@ -166,7 +154,7 @@ job_resize(int64 id, int workers, int batch_rows)
 bool
 job_start(int64 id)
 {
-	return change("UPDATE migrate_ext.job SET status = 'running', "
+	return spi_change("UPDATE migrate_ext.job SET status = 'running', "
 				  "started_at = coalesce(started_at, clock_timestamp()) "
 				  "WHERE job_id = $1 AND status IN ('requested', 'running')",
 				  SPI_ARGS(spi_int8(id))) == 1;
@@ -186,7 +174,7 @@ job_is_active(int64 id)
 bool
 job_advance(int64 id, const char *from_step, const char *to_step)
 {
-	return change("UPDATE migrate_ext.job SET step = $3 WHERE job_id = $1 AND step = $2 "
+	return spi_change("UPDATE migrate_ext.job SET step = $3 WHERE job_id = $1 AND step = $2 "
 				  "AND status IN ('requested', 'running')",
 				  SPI_ARGS(spi_int8(id), spi_text(from_step), spi_text(to_step))) == 1;
 }
@@ -195,7 +183,7 @@ job_advance(int64 id, const char *from_step, const char *to_step)
 void
 job_finish(int64 id, const char *status)
 {
-	change("UPDATE migrate_ext.job SET status = $2, finished_at = clock_timestamp(), "
+	spi_change("UPDATE migrate_ext.job SET status = $2, finished_at = clock_timestamp(), "
 		   "finished_xid = pg_current_xact_id(), throttle_reason = NULL "
 		   "WHERE job_id = $1 AND status IN ('requested', 'running')",
 		   SPI_ARGS(spi_int8(id), spi_text(status)));
@@ -205,7 +193,7 @@ job_finish(int64 id, const char *status)
 void
 job_fail(int64 id, const char *sqlstate, const char *message, const char *context)
 {
-	change("UPDATE migrate_ext.job SET status = 'failed', finished_at = clock_timestamp(), "
+	spi_change("UPDATE migrate_ext.job SET status = 'failed', finished_at = clock_timestamp(), "
 		   "error_sqlstate = $2, error_message = $3, error_context = $4, throttle_reason = NULL "
 		   "WHERE job_id = $1 AND status IN ('requested', 'running')",
 		   SPI_ARGS(spi_int8(id), spi_text(sqlstate), spi_text(message), spi_text(context)));
@@ -215,7 +203,7 @@ job_fail(int64 id, const char *sqlstate, const char *message, const char *contex
 void
 job_cancel_all(int64 migration_id)
 {
-	change("UPDATE migrate_ext.job SET status = 'cancelled', finished_at = clock_timestamp(), "
+	spi_change("UPDATE migrate_ext.job SET status = 'cancelled', finished_at = clock_timestamp(), "
 		   "throttle_reason = NULL WHERE migration_id = $1 AND status NOT IN ('cancelled', 'done')",
 		   SPI_ARGS(spi_int8(migration_id)));
 }
@@ -224,7 +212,7 @@ job_cancel_all(int64 migration_id)
 void
 job_set_throttle(int64 id, const char *reason)
 {
-	change("UPDATE migrate_ext.job SET throttle_reason = $2 "
+	spi_change("UPDATE migrate_ext.job SET throttle_reason = $2 "
 		   "WHERE job_id = $1 AND throttle_reason IS DISTINCT FROM $2",
 		   SPI_ARGS(spi_int8(id), spi_text(reason)));
 }
@@ -239,7 +227,7 @@ job_note_resumption(int64 id)
 	spi_open_catalog(&scope);
 	spi_run("UPDATE migrate_ext.job j SET resumptions = CASE WHEN j.resumed_at = r.done THEN j.resumptions + 1 ELSE 1 END, "
 			"resumed_at = r.done FROM (SELECT coalesce(sum(next_block - first_block), 0) + "
-			"(SELECT CASE step WHEN 'barrier' THEN 1 WHEN 'drain' THEN 2 ELSE 0 END FROM migrate_ext.job WHERE job_id = $1) AS done "
+			"(SELECT CASE step WHEN 'barrier' THEN 1 WHEN 'drain' THEN 2 WHEN 'index' THEN 3 ELSE 0 END FROM migrate_ext.job WHERE job_id = $1) AS done "
 			"FROM migrate_ext.job_range WHERE job_id = $1) r WHERE j.job_id = $1 RETURNING j.resumptions",
 			SPI_ARGS(spi_int8(id)));
 	n = DatumGetInt32(spi_get_datum(0, 1));
@@ -251,7 +239,7 @@ job_note_resumption(int64 id)
 bool
 job_begin_lag_pause(int64 id)
 {
-	return change("UPDATE migrate_ext.job SET lag_paused = true, halvings = least(halvings + 1, 10) "
+	return spi_change("UPDATE migrate_ext.job SET lag_paused = true, halvings = least(halvings + 1, 10) "
 				  "WHERE job_id = $1 AND NOT lag_paused", SPI_ARGS(spi_int8(id))) == 1;
 }
 
@@ -259,7 +247,7 @@ job_begin_lag_pause(int64 id)
 bool
 job_end_lag_pause(int64 id)
 {
-	return change("UPDATE migrate_ext.job SET lag_paused = false WHERE job_id = $1 AND lag_paused",
+	return spi_change("UPDATE migrate_ext.job SET lag_paused = false WHERE job_id = $1 AND lag_paused",
 				  SPI_ARGS(spi_int8(id))) == 1;
 }
 
@@ -267,7 +255,7 @@ job_end_lag_pause(int64 id)
 void
 job_note_keys(int64 id, int64 settled, double per_second)
 {
-	change("UPDATE migrate_ext.job SET keys_settled = keys_settled + $2, keys_per_second = $3 "
+	spi_change("UPDATE migrate_ext.job SET keys_settled = keys_settled + $2, keys_per_second = $3 "
 		   "WHERE job_id = $1 AND ($2 > 0 OR keys_per_second IS DISTINCT FROM $3)",
 		   SPI_ARGS(spi_int8(id), spi_int8(settled),
 					spi_datum(FLOAT8OID, Float8GetDatum(per_second), false)));
@@ -277,7 +265,7 @@ job_note_keys(int64 id, int64 settled, double per_second)
 void
 job_set_error(int64 id, const char *sqlstate, const char *message, const char *context)
 {
-	change("UPDATE migrate_ext.job SET error_sqlstate = $2, error_message = $3, error_context = $4 "
+	spi_change("UPDATE migrate_ext.job SET error_sqlstate = $2, error_message = $3, error_context = $4 "
 		   "WHERE job_id = $1",
 		   SPI_ARGS(spi_int8(id), spi_text(sqlstate), spi_text(message), spi_text(context)));
 }

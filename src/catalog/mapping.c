@@ -24,41 +24,12 @@
 	"CASE WHEN r.passes IS NULL OR m.direction = 'reverse' THEN m.filter ELSE concat_ws(' AND ', '(' || m.filter || ')', r.passes) END, " \
 	"CASE WHEN r.in_scope IS NULL OR m.direction = 'forward' THEN m.scope ELSE concat_ws(' AND ', '(' || m.scope || ')', r.in_scope) END, " \
 	"m.capture, m.on_error, m.clears, m.whole_row OR (m.direction = 'forward' AND coalesce(r.whole_row, false)), " \
-	"m.complete, m.owner::oid, g.settings, m.degraded, m.filter " \
+	"m.complete, m.owner::oid, g.settings, m.degraded, m.filter, r.any_rule " \
 	"FROM migrate_ext.mapping m JOIN migrate_ext.migration g USING (migration_id) " \
-	"CROSS JOIN LATERAL (SELECT string_agg(format('(%s) IS NOT TRUE', condition), ' AND ' ORDER BY mapping_rule_id) AS passes, " \
-	"string_agg(format('(%s) IS NOT TRUE', scope), ' AND ' ORDER BY mapping_rule_id) AS in_scope, bool_or(whole_row) AS whole_row " \
-	"FROM migrate_ext.mapping_rule WHERE mapping_id = coalesce(m.reverse_of, m.mapping_id) AND action = 'reject') r "
-
-/* List of C strings -> text[] */
-static Datum
-text_array(List *strings)
-{
-	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(strings), 1));
-	ListCell   *lc;
-	int			n = 0;
-
-	foreach(lc, strings)
-		elems[n++] = CStringGetTextDatum((char *) lfirst(lc));
-	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-/* text[] -> list of C strings in a memory context */
-static List *
-string_list(Datum array, MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Datum	   *elems;
-	int			n;
-	List	   *result = NIL;
-
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
-					  &elems, NULL, &n);
-	for (int i = 0; i < n; i++)
-		result = lappend(result, TextDatumGetCString(elems[i]));
-	MemoryContextSwitchTo(old);
-	return result;
-}
+	"CROSS JOIN LATERAL (SELECT string_agg(format('(%s) IS NOT TRUE', condition), ' AND ' ORDER BY mapping_rule_id) FILTER (WHERE action = 'reject') AS passes, " \
+	"string_agg(format('(%s) IS NOT TRUE', scope), ' AND ' ORDER BY mapping_rule_id) FILTER (WHERE action = 'reject') AS in_scope, " \
+	"bool_or(whole_row) FILTER (WHERE action = 'reject') AS whole_row, count(*) > 0 AS any_rule " \
+	"FROM migrate_ext.mapping_rule WHERE mapping_id = coalesce(m.reverse_of, m.mapping_id)) r "
 
 /* Inserts a mapping and its columns; returns its id. */
 int64
@@ -74,7 +45,7 @@ mapping_insert(const Mapping *m)
 			"$8, $9, $10, $11, $12, $13) RETURNING mapping_id",
 			SPI_ARGS(spi_int8(m->migration_id), spi_bool(m->reverse), spi_int8(m->reverse_of),
 					 spi_oid(REGCLASSOID, m->source), spi_oid(REGCLASSOID, m->target),
-					 spi_datum(TEXTARRAYOID, text_array(m->key), false), spi_text(m->filter),
+					 spi_texts(m->key), spi_text(m->filter),
 					 spi_text(m->scope), spi_text(m->capture), spi_text(m->on_error),
 					 spi_bool(m->clears), spi_bool(m->whole_row),
 					 spi_oid(REGROLEOID, m->owner)));
@@ -98,7 +69,7 @@ read_row(SpiScope *scope, uint64 i)
 	m->reverse_of = spi_get_int8(i, 4);
 	m->source = spi_get_oid(i, 5);
 	m->target = spi_get_oid(i, 6);
-	m->key = string_list(spi_get_datum(i, 7), scope->caller);
+	m->key = spi_get_texts(scope, i, 7);
 	m->filter = spi_get_text(scope, i, 8);
 	m->scope = spi_get_text(scope, i, 9);
 	m->capture = spi_get_text(scope, i, 10);
@@ -110,6 +81,7 @@ read_row(SpiScope *scope, uint64 i)
 	settings = DatumGetJsonbP(spi_get_copy(scope, i, 16));
 	m->degraded = spi_get_bool(i, 17);
 	m->declared_filter = spi_get_text(scope, i, 18);
+	m->has_rules = spi_get_bool(i, 19);
 	old = MemoryContextSwitchTo(scope->caller);
 	m->time_zone = setting_text(settings, "time_zone");
 	m->lock_timeout = setting_int(settings, "lock_timeout");

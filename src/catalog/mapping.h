@@ -21,6 +21,7 @@ typedef struct Mapping
 	List	   *key;			/* of char *: target column names */
 	char	   *filter;			/* over the source row, or NULL; with what rules reject */
 	char	   *declared_filter;	/* without */
+	bool		has_rules;
 	char	   *scope;			/* over the target row, or NULL */
 	char	   *capture;
 	char	   *on_error;

@@ -12,18 +12,6 @@
 #include "base/subxact.h"
 #include "catalog/rejected_row.h"
 
-static uint64
-change(const char *sql, const SpiArg *args, int nargs)
-{
-	SpiScope	scope;
-	uint64		n;
-
-	spi_open_catalog(&scope);
-	n = spi_run_fixed(sql, args, nargs);
-	spi_close(&scope);
-	return n;
-}
-
 static SpiArg
 array_arg(ArrayType *array)
 {
@@ -34,7 +22,7 @@ array_arg(ArrayType *array)
 void
 rejected_row_add(int64 mapping_id, Datum key, Datum image, const ErrorData *error)
 {
-	change("WITH old AS (DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND key = $2 AND rule IS NULL) "
+	spi_change("WITH old AS (DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND key = $2 AND rule IS NULL) "
 		   "INSERT INTO migrate_ext.rejected_row (mapping_id, key, row_image, sqlstate, message, constraint_name) "
 		   "VALUES ($1, $2, $3, $4, $5, $6)",
 		   SPI_ARGS(spi_int8(mapping_id), spi_datum(JSONBOID, key, key == (Datum) 0),
@@ -46,7 +34,7 @@ rejected_row_add(int64 mapping_id, Datum key, Datum image, const ErrorData *erro
 bool
 rejected_row_note_again(int64 mapping_id, Datum key, const ErrorData *error)
 {
-	return change("UPDATE migrate_ext.rejected_row SET sqlstate = $3, message = $4, constraint_name = $5 "
+	return spi_change("UPDATE migrate_ext.rejected_row SET sqlstate = $3, message = $4, constraint_name = $5 "
 				  "WHERE mapping_id = $1 AND key = $2 AND rule IS NULL",
 				  SPI_ARGS(spi_int8(mapping_id), spi_datum(JSONBOID, key, false), spi_text(error_sqlstate(error)),
 						   spi_text(error->message), spi_text(error->constraint_name))) > 0;
@@ -56,7 +44,7 @@ rejected_row_note_again(int64 mapping_id, Datum key, const ErrorData *error)
 void
 rejected_row_list_rule(int64 mapping_id, const char *rule, const char *action, ArrayType *keys, ArrayType *images)
 {
-	change("WITH old AS (DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND key = ANY ($4) AND rule = $2) "
+	spi_change("WITH old AS (DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND key = ANY ($4) AND rule = $2) "
 		   "INSERT INTO migrate_ext.rejected_row (mapping_id, rule, action, key, row_image) "
 		   "SELECT $1, $2, $3, key, image FROM unnest($4, $5) AS r(key, image)",
 		   SPI_ARGS(spi_int8(mapping_id), spi_text(rule), spi_text(action), array_arg(keys), array_arg(images)));
@@ -66,7 +54,7 @@ rejected_row_list_rule(int64 mapping_id, const char *rule, const char *action, A
 void
 rejected_row_forget(int64 mapping_id, ArrayType *keys, const char *rule)
 {
-	change("DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND key = ANY ($2) AND rule IS NOT DISTINCT FROM $3",
+	spi_change("DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND key = ANY ($2) AND rule IS NOT DISTINCT FROM $3",
 		   SPI_ARGS(spi_int8(mapping_id), array_arg(keys), spi_text(rule)));
 }
 
@@ -74,7 +62,7 @@ rejected_row_forget(int64 mapping_id, ArrayType *keys, const char *rule)
 void
 rejected_row_requeue(int64 migration_id)
 {
-	change("WITH gone AS (DELETE FROM migrate_ext.rejected_row WHERE rule IS NULL AND mapping_id IN "
+	spi_change("WITH gone AS (DELETE FROM migrate_ext.rejected_row WHERE rule IS NULL AND mapping_id IN "
 		   "(SELECT mapping_id FROM migrate_ext.mapping WHERE migration_id = $1) RETURNING *) "
 		   "INSERT INTO migrate_ext.dirty_key (mapping_id, key, reason) "
 		   "SELECT mapping_id, key, 'repair' FROM gone WHERE key IS NOT NULL",
@@ -85,7 +73,7 @@ rejected_row_requeue(int64 migration_id)
 void
 rejected_row_delete_all(int64 migration_id)
 {
-	change("DELETE FROM migrate_ext.rejected_row WHERE mapping_id IN "
+	spi_change("DELETE FROM migrate_ext.rejected_row WHERE mapping_id IN "
 		   "(SELECT mapping_id FROM migrate_ext.mapping WHERE migration_id = $1)",
 		   SPI_ARGS(spi_int8(migration_id)));
 }
@@ -105,25 +93,25 @@ rejected_row_count_failed(int64 migration_id)
 	return n;
 }
 
-/* How many rows of a mapping are listed as rejected, for whatever reason, and as flagged? */
-void
-rejected_row_count(int64 mapping_id, int64 *rejected, int64 *flagged)
+/* How many rows of a mapping are listed, for whatever reason? */
+int64
+rejected_row_count(int64 mapping_id)
 {
 	SpiScope	scope;
+	int64		n;
 
 	spi_open_catalog(&scope);
-	spi_run_fixed("SELECT count(*) FILTER (WHERE action = 'reject'), count(*) FILTER (WHERE action = 'flag') "
-				  "FROM migrate_ext.rejected_row WHERE mapping_id = $1", SPI_ARGS(spi_int8(mapping_id)));
-	*rejected = spi_get_int8(0, 1);
-	*flagged = spi_get_int8(0, 2);
+	spi_run_fixed("SELECT count(*) FROM migrate_ext.rejected_row WHERE mapping_id = $1", SPI_ARGS(spi_int8(mapping_id)));
+	n = spi_get_int8(0, 1);
 	spi_close(&scope);
+	return n;
 }
 
 /* Could any row of a mapping not be stored? */
 bool
 rejected_row_any(int64 mapping_id)
 {
-	return change("SELECT FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND rule IS NULL LIMIT 1",
+	return spi_change("SELECT FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND rule IS NULL LIMIT 1",
 				  SPI_ARGS(spi_int8(mapping_id))) > 0;
 }
 
@@ -154,15 +142,8 @@ rejected_row_read_keys(int64 mapping_id, const char *rule)
 ArrayType *
 rejected_row_read_source_keys(int64 mapping_id, List *columns)
 {
-	Datum	   *names = palloc(sizeof(Datum) * Max(list_length(columns), 1));
-	ListCell   *lc;
-	int			n = 0;
-
-	foreach(lc, columns)
-		names[n++] = CStringGetTextDatum((char *) lfirst(lc));
 	return read_keys("SELECT array_agg(DISTINCT k.key) FROM migrate_ext.rejected_row r CROSS JOIN LATERAL "
 					 "(SELECT jsonb_object_agg(c, r.row_image -> c) AS key FROM unnest($2) c) k "
 					 "WHERE r.mapping_id = $1 AND r.rule IS NULL AND r.row_image IS NOT NULL",
-					 SPI_ARGS(spi_int8(mapping_id),
-							  spi_datum(TEXTARRAYOID, PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT)), false)));
+					 SPI_ARGS(spi_int8(mapping_id), spi_texts(columns)));
 }

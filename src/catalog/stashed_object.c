@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "utils/array.h"
 #include "utils/memutils.h"
 
 #include "base/spi.h"
@@ -13,33 +12,15 @@
 /* What belonged to a table that was dropped is not wanted any more. */
 #define HAS_RELATION "EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = relation) "
 
-static uint64
-change(const char *sql, const SpiArg *args, int nargs)
-{
-	SpiScope	scope;
-	uint64		n;
-
-	spi_open_catalog(&scope);
-	n = spi_run(sql, args, nargs);
-	spi_close(&scope);
-	return n;
-}
-
 /* Keeps an object's definition. */
 void
 stashed_object_insert(int64 migration_id, const StashedObject *o)
 {
-	Datum	   *settings = palloc(sizeof(Datum) * Max(list_length(o->settings), 1));
-	int			n = 0;
-	ListCell   *lc;
-
-	foreach(lc, o->settings)
-		settings[n++] = CStringGetTextDatum((char *) lfirst(lc));
-	change("INSERT INTO migrate_ext.stashed_object (migration_id, kind, relation, name, definition, tablespace, settings) "
+	spi_change("INSERT INTO migrate_ext.stashed_object (migration_id, kind, relation, name, definition, tablespace, settings) "
 		   "VALUES ($1, $2, $3, $4, $5, $6, $7)",
 		   SPI_ARGS(spi_int8(migration_id), spi_text(o->kind), spi_oid(REGCLASSOID, o->relation), spi_text(o->name),
 					spi_text(o->definition), spi_text(o->tablespace),
-					spi_datum(TEXTARRAYOID, PointerGetDatum(construct_array(settings, n, TEXTOID, -1, false, TYPALIGN_INT)), false)));
+					spi_texts(o->settings)));
 }
 
 /* The objects that are still to be rebuilt, indexes first. */
@@ -57,10 +38,7 @@ stashed_object_list(int64 migration_id)
 	for (uint64 i = 0; i < n; i++)
 	{
 		StashedObject *o = MemoryContextAllocZero(scope.caller, sizeof(StashedObject));
-		ArrayType  *settings = DatumGetArrayTypeP(spi_get_copy(&scope, i, 7));
 		MemoryContext old;
-		Datum	   *elems;
-		int			nelems;
 
 		o->id = spi_get_int8(i, 1);
 		o->kind = spi_get_text(&scope, i, 2);
@@ -69,10 +47,8 @@ stashed_object_list(int64 migration_id)
 		o->definition = spi_get_text(&scope, i, 5);
 		o->tablespace = spi_get_text(&scope, i, 6);
 		o->error = spi_get_text(&scope, i, 8);
+		o->settings = spi_get_texts(&scope, i, 7);
 		old = MemoryContextSwitchTo(scope.caller);
-		deconstruct_array(settings, TEXTOID, -1, false, TYPALIGN_INT, &elems, NULL, &nelems);
-		for (int j = 0; j < nelems; j++)
-			o->settings = lappend(o->settings, TextDatumGetCString(elems[j]));
 		result = lappend(result, o);
 		MemoryContextSwitchTo(old);
 	}
@@ -110,20 +86,20 @@ stashed_object_first_error(int64 migration_id, char **sqlstate)
 void
 stashed_object_clear_errors(int64 migration_id)
 {
-	change("UPDATE migrate_ext.stashed_object SET error = NULL, sqlstate = NULL WHERE migration_id = $1 AND error IS NOT NULL",
+	spi_change("UPDATE migrate_ext.stashed_object SET error = NULL, sqlstate = NULL WHERE migration_id = $1 AND error IS NOT NULL",
 		   SPI_ARGS(spi_int8(migration_id)));
 }
 
 void
 stashed_object_restored(int64 id)
 {
-	change("UPDATE migrate_ext.stashed_object SET restored_at = clock_timestamp(), error = NULL, sqlstate = NULL "
+	spi_change("UPDATE migrate_ext.stashed_object SET restored_at = clock_timestamp(), error = NULL, sqlstate = NULL "
 		   "WHERE stashed_object_id = $1", SPI_ARGS(spi_int8(id)));
 }
 
 void
 stashed_object_failed(int64 id, const char *sqlstate, const char *error)
 {
-	change("UPDATE migrate_ext.stashed_object SET sqlstate = $2, error = $3 WHERE stashed_object_id = $1",
+	spi_change("UPDATE migrate_ext.stashed_object SET sqlstate = $2, error = $3 WHERE stashed_object_id = $1",
 		   SPI_ARGS(spi_int8(id), spi_text(sqlstate), spi_text(error)));
 }

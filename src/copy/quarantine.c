@@ -235,6 +235,8 @@ quarantine_list_stretch(const Mapping *m, const Extent *e, Stretch stretch)
 {
 	ListCell   *lc;
 
+	if (!m->has_rules)
+		return;					/* of each batch */
 	foreach(lc, mapping_rule_list(m->id))
 	{
 		MappingRule *rule = lfirst(lc);
@@ -375,13 +377,12 @@ read_image(const Mapping *m, Datum key)
 
 /*
  * At the end of a copy: the keys that could not be settled, because of their
- * data, and have no target row are rejected; returns how many.
+ * data, and have no target row are rejected.
  */
-int64
+void
 quarantine_failed_keys(const Migration *g)
 {
 	ListCell   *lc;
-	int64		rejected = 0;
 	const ErrorData *last = NULL;
 
 	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
@@ -401,11 +402,9 @@ quarantine_failed_keys(const Migration *g)
 				continue;
 			rejected_row_add(m->id, f->key, image, &f->error);
 			dirty_key_settled(m->id, &f->id, 1);
-			rejected++;
 			last = &f->error;
 		}
 	}
-	if (rejected > 0)
+	if (last != NULL)
 		check_limit(g, rejected_row_count_failed(g->id), last);
-	return rejected;
 }

@@ -34,7 +34,7 @@ extern void quarantine_list_stretch(const Mapping *m, const Extent *e, Stretch s
 extern void quarantine_list_source(const Mapping *m, const MappingRule *rule);
 extern bool quarantine_keep(const Mapping *m, Datum key, const ErrorData *error);
 extern void quarantine_review(const Mapping *m);
-extern int64 quarantine_failed_keys(const Migration *g);
+extern void quarantine_failed_keys(const Migration *g);
 extern ArrayType *quarantine_standing(const Mapping *m);
 
 #endif							/* MIGRATE_QUARANTINE_H */

@@ -20,17 +20,6 @@
 
 MIGRATE_FUNCTION(migrate_retry_rejected);
 
-/* How many rows of a mapping are on its lists? */
-static int64
-count_listed(const Mapping *m)
-{
-	int64		n;
-	int64		flagged;
-
-	rejected_row_count(m->id, &n, &flagged);
-	return n + flagged;
-}
-
 /* Asks for all rejected rows of a mapping to be settled again. */
 static void
 mark_dirty(const Mapping *m)
@@ -71,14 +60,14 @@ migrate_retry_rejected(PG_FUNCTION_ARGS)
 	}
 	foreach(lc, mappings)
 	{
-		gone += count_listed(lfirst(lc));
+		gone += rejected_row_count(((Mapping *) lfirst(lc))->id);
 		mark_dirty(lfirst(lc));
 	}
 	sync_mappings(g, mappings, &result);
 	foreach(lc, mappings)
 	{
 		quarantine_review(lfirst(lc));
-		gone -= count_listed(lfirst(lc));
+		gone -= rejected_row_count(((Mapping *) lfirst(lc))->id);
 	}
 	if (gone > 0)
 		migration_mark_changed(g->id);

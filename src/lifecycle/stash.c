@@ -71,20 +71,15 @@ find(const char *sql, const char *kind, Oid relid, List **oids)
 	for (uint64 i = 0; i < n; i++)
 	{
 		StashedObject *o = MemoryContextAllocZero(scope.caller, sizeof(StashedObject));
-		ArrayType  *settings = DatumGetArrayTypeP(spi_get_copy(&scope, i, 5));
 		MemoryContext old;
-		Datum	   *elems;
-		int			nelems;
 
 		o->kind = kind;
 		o->relation = relid;
 		o->name = spi_get_text(&scope, i, 2);
 		o->definition = spi_get_text(&scope, i, 3);
 		o->tablespace = spi_get_text(&scope, i, 4);
+		o->settings = spi_get_texts(&scope, i, 5);
 		old = MemoryContextSwitchTo(scope.caller);
-		deconstruct_array(settings, TEXTOID, -1, false, TYPALIGN_INT, &elems, NULL, &nelems);
-		for (int j = 0; j < nelems; j++)
-			o->settings = lappend(o->settings, TextDatumGetCString(elems[j]));
 		result = lappend(result, o);
 		*oids = lappend_oid(*oids, spi_get_oid(i, 1));
 		MemoryContextSwitchTo(old);

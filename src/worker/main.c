@@ -140,7 +140,7 @@ turn_copy(const Job *job, const Migration *g)
 static void
 work_reject(void *arg)
 {
-	(void) quarantine_failed_keys(arg);
+	quarantine_failed_keys(arg);
 }
 
 /*
