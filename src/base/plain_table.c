@@ -169,7 +169,6 @@ complete_row(PlainTable *t, TupleTableSlot *row, CmdType command)
 {
 	TupleConstr *constr = RelationGetDescr(t->rel)->constr;
 
-	ExecStoreVirtualTuple(row);
 	if (constr == NULL)
 		return;
 	if (constr->has_generated_stored)
@@ -248,8 +247,9 @@ flush_rows(PlainTable *t)
 }
 
 /*
- * Inserts the row that plain_table_new_row gave, with others, as COPY does:
- * many rows of a page are one WAL record.  The values are copied.
+ * Inserts the row that plain_table_new_row gave and the caller filled, with
+ * others, as COPY does: many rows of a page are one WAL record.  The values are
+ * copied.
  */
 void
 plain_table_add_row(PlainTable *t)

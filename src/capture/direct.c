@@ -281,9 +281,9 @@ find_target(DirectRun *run, bool committed_only)
 	return plain_table_find(target_table(run), d->keys, d->nkeys, committed_only);
 }
 
-/* Fills in a row to insert, from the projection's values; ExecStoreVirtualTuple is left to the caller. */
+/* Empties a row to insert: defaults, and nulls elsewhere. */
 void
-direct_fill_row(const DirectPlan *d, const Datum *values, const bool *nulls, TupleTableSlot *row)
+direct_begin_row(const DirectPlan *d, TupleTableSlot *row)
 {
 	ExecClearTuple(row);
 	memset(row->tts_isnull, true, row->tts_tupleDescriptor->natts * sizeof(bool));
@@ -294,13 +294,23 @@ direct_fill_row(const DirectPlan *d, const Datum *values, const bool *nulls, Tup
 		row->tts_values[to] = ExecEvalExprSwitchContext(d->defaults[i], d->program->econtext,
 														&row->tts_isnull[to]);
 	}
-	for (int i = 0; i < d->program->ncolumns; i++)
-	{
-		int			to = d->program->columns[i].target - 1;
+}
 
-		row->tts_values[to] = values[to];
-		row->tts_isnull[to] = nulls[to];
+/* Fills in a row to insert, from the projection's values. */
+static void
+fill_row(DirectRun *run, TupleTableSlot *row)
+{
+	const Program *program = run->d->program;
+
+	direct_begin_row(run->d, row);
+	for (int i = 0; i < program->ncolumns; i++)
+	{
+		int			to = program->columns[i].target - 1;
+
+		row->tts_values[to] = run->values[to];
+		row->tts_isnull[to] = run->nulls[to];
 	}
+	ExecStoreVirtualTuple(row);
 }
 
 /*
@@ -331,6 +341,7 @@ fill_changed_row(DirectRun *run)
 		row->tts_isnull[to] = run->nulls[to];
 		changed = true;
 	}
+	ExecStoreVirtualTuple(row);
 	return changed;
 }
 
@@ -343,7 +354,7 @@ upsert_row(DirectRun *run, TupleTableSlot *source)
 	{
 		if (!find_target(run, false))
 		{
-			direct_fill_row(run->d, run->values, run->nulls, run->table->row);
+			fill_row(run, run->table->row);
 			plain_table_insert(run->table);
 			return;
 		}

@@ -45,7 +45,7 @@ typedef struct DirectRows
 
 extern DirectPlan *direct_plan(const Mapping *m, Oid relid, MemoryContext parent);
 extern bool direct_may_write(const Mapping *m);
-extern void direct_fill_row(const DirectPlan *d, const Datum *values, const bool *nulls, TupleTableSlot *row);
+extern void direct_begin_row(const DirectPlan *d, TupleTableSlot *row);
 extern bool direct_apply(DirectPlan *d, const Mapping *m, const DirectRows *rows,
 						 const bool *stale);
 

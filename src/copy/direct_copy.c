@@ -4,7 +4,8 @@
  *
  * The same rows, projected by the same expressions as the dual write's direct
  * way, inserted many at a time as COPY does: a WAL record a page instead of one
- * a row, and no executor.  Constraints, indexes, generated columns, defaults
+ * a row, and no executor.  Where nothing is changed, rows are copied as they are
+ * stored, and not even taken apart.  Constraints, indexes, generated columns, defaults
  * and foreign keys are those of an INSERT.  A key that is there already is an
  * error, as it is for an optimistic INSERT: the caller takes the cautious way.
  */
@@ -33,9 +34,46 @@ typedef struct CopyRun
 	PlainTable *target;
 	TupleTableSlot *raw;		/* as read */
 	TupleTableSlot *converted;	/* as a row of the source, where that is another relation */
-	Datum	   *values;			/* by target attribute */
-	bool	   *nulls;
+	bool		alike;			/* rows of both sides have one form */
 } CopyRun;
+
+/* Is a row of the one relation, as it is stored, one of the target? */
+static bool
+rows_are_alike(const DirectPlan *d, Relation leaf, Relation target)
+{
+	TupleDesc	from = RelationGetDescr(leaf);
+	TupleDesc	to = RelationGetDescr(target);
+
+	if (d->to_source != NULL || from->natts != to->natts || d->program->ncolumns != to->natts)
+		return false;
+	for (int i = 0; i < to->natts; i++)
+	{
+		const ProgramColumn *c = &d->program->columns[i];
+
+		if (c->copied != c->target ||
+			TupleDescAttr(from, c->copied - 1)->atttypid != TupleDescAttr(to, c->target - 1)->atttypid)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Copies the row that was read as it is stored; false if it was stored before a
+ * column was added, or when rows had OIDs.  Values outside of the row are
+ * brought by the insertion.
+ */
+static bool
+copy_tuple(CopyRun *run)
+{
+	bool		is_copy;
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(run->raw, false, &is_copy);
+
+	if (HeapTupleHeaderGetNatts(tuple->t_data) != run->d->program->ncolumns ||
+		(tuple->t_data->t_infomask & HEAP_HASOID_OLD) != 0)
+		return false;
+	ExecForceStoreHeapTuple(tuple, plain_table_new_row(run->target), false);
+	return true;
+}
 
 /* Projects the row that was read; false if the filter leaves it out. */
 static bool
@@ -49,8 +87,14 @@ copy_row(CopyRun *run)
 		row = execute_attr_map_slot(run->d->to_source->attrMap, run->raw, run->converted);
 	if (!program_passes(program, row))
 		return false;
-	program_evaluate(program, row, run->values, run->nulls);
-	direct_fill_row(run->d, run->values, run->nulls, plain_table_new_row(run->target));
+	if (!run->alike || !copy_tuple(run))
+	{
+		TupleTableSlot *new_row = plain_table_new_row(run->target);
+
+		direct_begin_row(run->d, new_row);
+		program_evaluate(program, row, new_row->tts_values, new_row->tts_isnull);
+		ExecStoreVirtualTuple(new_row);
+	}
 	plain_table_add_row(run->target);
 	return true;
 }
@@ -100,10 +144,9 @@ direct_copy(const Mapping *m, Oid leaf, Stretch stretch, int64 *rows)
 	{
 		Relation	source = table_open(leaf, AccessShareLock);
 
-		run.values = palloc(sizeof(Datum) * run.d->target_natts);
-		run.nulls = palloc(sizeof(bool) * run.d->target_natts);
 		run.target = plain_table_open(m->target, run.d->key_index, run.d->nkeys, run.d->program->writes);
 		run.raw = table_slot_create(source, NULL);
+		run.alike = rows_are_alike(run.d, source, run.target->rel);
 		if (run.d->to_source != NULL)
 			run.converted = MakeSingleTupleTableSlot(run.d->to_source->outdesc, &TTSOpsVirtual);
 		*rows = copy_rows(&run, source, stretch);

@@ -112,6 +112,7 @@ program_compile(const Mapping *m)
 		return NULL;
 	p->reads = plain_attnums(p->reads);
 	p->filter_reads = plain_attnums(p->filter_reads);
+	p->last_read = bms_prev_member(p->reads, -1);
 	p->econtext = CreateStandaloneExprContext();
 	return p;
 }
@@ -163,6 +164,8 @@ program_evaluate_column(Program *p, int i, TupleTableSlot *row, Datum *values, b
 void
 program_evaluate(Program *p, TupleTableSlot *row, Datum *values, bool *nulls)
 {
+	if (p->last_read > 0)
+		slot_getsomeattrs(row, p->last_read);	/* at once, not one by one */
 	for (int i = 0; i < p->ncolumns; i++)
 		program_evaluate_column(p, i, row, values, nulls);
 }

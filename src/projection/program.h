@@ -29,6 +29,7 @@ typedef struct Program
 	ProgramColumn *columns;
 	ExprState  *filter;			/* NULL: every row passes */
 	Bitmapset  *reads;			/* source columns, as attribute numbers */
+	AttrNumber	last_read;		/* the last of these, or less than 1 */
 	Bitmapset  *filter_reads;	/* of these, what the filter reads */
 	Bitmapset  *writes;			/* target columns, likewise */
 	bool		needs_settings;	/* what it gives may depend on settings */
