@@ -37,14 +37,14 @@ typedef struct CopyRun
 	bool		alike;			/* rows of both sides have one form */
 } CopyRun;
 
-/* Is a row of the one relation, as it is stored, one of the target? */
+/* Is a row of the one relation, as it is stored with as many columns, one of the target? */
 static bool
 rows_are_alike(const DirectPlan *d, Relation leaf, Relation target)
 {
 	TupleDesc	from = RelationGetDescr(leaf);
 	TupleDesc	to = RelationGetDescr(target);
 
-	if (d->to_source != NULL || from->natts != to->natts || d->program->ncolumns != to->natts)
+	if (d->to_source != NULL || d->program->ncolumns != to->natts)
 		return false;
 	for (int i = 0; i < to->natts; i++)
 	{
