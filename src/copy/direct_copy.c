@@ -46,7 +46,7 @@ rows_are_alike(const DirectPlan *d, Relation leaf, Relation target)
 
 	if (d->to_source != NULL || d->program->ncolumns != to->natts)
 		return false;
-	for (int i = 0; i < to->natts; i++)
+	for (int i = 0; i < d->program->ncolumns; i++)
 	{
 		const ProgramColumn *c = &d->program->columns[i];
 
