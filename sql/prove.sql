@@ -40,7 +40,7 @@ COMMENT ON FUNCTION @extschema@.migrate_repair(text) IS
 	'derives the differing keys again from the authoritative side; returns how many were settled';
 
 CREATE FUNCTION @extschema@.migrate_ledger(migration text)
-	RETURNS TABLE (mapping bigint, line text, rows bigint, explained boolean)
+	RETURNS TABLE (mapping bigint, line text, rows bigint, explained boolean, checksum text)
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'migrate_ledger';
 REVOKE ALL ON FUNCTION @extschema@.migrate_ledger(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_ledger(text) IS

@@ -211,6 +211,7 @@ CREATE TABLE migrate_ext.verification (
 	different		bigint NOT NULL,
 	source_checksum	text NOT NULL,
 	target_checksum	text NOT NULL,
+	pending_checksum text NOT NULL,
 	checksum_match	boolean NOT NULL,
 	clean			boolean NOT NULL,
 	snapshot		pg_snapshot NOT NULL,
@@ -220,6 +221,7 @@ CREATE TABLE migrate_ext.verification (
 );
 CREATE INDEX ON migrate_ext.verification (mapping_id, verification_id);
 COMMENT ON TABLE migrate_ext.verification IS 'result of comparing a mapping''s source with its target in one snapshot';
+COMMENT ON COLUMN migrate_ext.verification.pending_checksum IS 'checksum of the source''s rows of the pending keys, without that of the target''s';
 COMMENT ON COLUMN migrate_ext.verification.clean IS 'nothing missing, extra, different or pending, and the checksums agree';
 
 CREATE TABLE migrate_ext.divergence (

@@ -8,7 +8,7 @@ COMMENT ON VIEW migrate_ext.mappings IS 'mappings with the name of their migrati
 CREATE VIEW migrate_ext.verifications AS
 	SELECT g.name AS migration, v.mapping_id AS mapping, m.direction, m.source, m.target, v.verification_id,
 		v.method, v.source_rows, v.target_rows, v.filtered, v.rejected, v.deduplicated, v.pending,
-		v.missing, v.extra, v.different, v.source_checksum, v.target_checksum, v.checksum_match,
+		v.missing, v.extra, v.different, v.source_checksum, v.target_checksum, v.pending_checksum, v.checksum_match,
 		v.clean, v.snapshot, v.snapshot_lsn, v.started_at, v.elapsed,
 		v.verification_id = max(v.verification_id) OVER (PARTITION BY v.mapping_id)
 			AND (m.direction = 'reverse') = (g.phase = 'soak') AS newest,
@@ -33,22 +33,23 @@ COMMENT ON VIEW migrate_ext.rejected_rows IS 'source rows that could not be stor
 
 CREATE VIEW migrate_ext.ledger AS
 	SELECT v.migration, v.mapping, l.ordinal, l.line, l.rows,
-		CASE WHEN l.line = 'unexplained' THEN l.rows = 0 ELSE true END AS explained, v.owner
+		l.line <> 'unexplained' OR (l.rows = 0 AND l.checksum = repeat('0', 32)) AS explained, l.checksum, v.owner
 	FROM migrate_ext.verifications v
 	CROSS JOIN LATERAL (VALUES
-		(1, 'source', v.source_rows),
-		(2, 'filtered', -v.filtered),
-		(3, 'rejected', -v.rejected),
-		(4, 'deduplicated', -v.deduplicated),
-		(5, 'expected in target', v.source_rows - v.filtered - v.rejected - v.deduplicated),
-		(6, 'target', v.target_rows),
-		(7, 'pending', v.pending),
+		(1, 'source', v.source_rows, NULL),
+		(2, 'filtered', -v.filtered, NULL),
+		(3, 'rejected', -v.rejected, NULL),
+		(4, 'deduplicated', -v.deduplicated, NULL),
+		(5, 'expected in target', v.source_rows - v.filtered - v.rejected - v.deduplicated, v.source_checksum),
+		(6, 'target', v.target_rows, v.target_checksum),
+		(7, 'pending', v.pending, v.pending_checksum),
 		(8, 'unexplained', CASE WHEN v.checksum_match THEN 0
 			ELSE greatest(v.missing + v.extra + v.different,
-				abs(v.source_rows - v.filtered - v.rejected - v.deduplicated - v.target_rows) - v.pending) END)
-	) AS l(ordinal, line, rows)
+				abs(v.source_rows - v.filtered - v.rejected - v.deduplicated - v.target_rows) - v.pending) END,
+			@extschema@.migrate_checksum_subtract(@extschema@.migrate_checksum_subtract(v.source_checksum, v.target_checksum), v.pending_checksum))
+	) AS l(ordinal, line, rows, checksum)
 	WHERE v.newest;
-COMMENT ON VIEW migrate_ext.ledger IS 'every source row accounted for, by the newest verification of each mapping';
+COMMENT ON VIEW migrate_ext.ledger IS 'every source row accounted for, in rows and in checksums, by the newest verification of each mapping';
 
 CREATE VIEW migrate_ext.source_writes AS
 	SELECT m.mapping_id, coalesce(sum(pg_stat_get_tuples_inserted(t.relid) + pg_stat_get_tuples_updated(t.relid)

@@ -18,14 +18,15 @@ verification_insert(Verification *v)
 	spi_open_catalog(&scope);
 	spi_run("INSERT INTO migrate_ext.verification (mapping_id, method, source_rows, target_rows, "
 			"filtered, rejected, deduplicated, pending, missing, extra, different, source_checksum, "
-			"target_checksum, checksum_match, clean, snapshot, snapshot_lsn, started_at, elapsed) "
+			"target_checksum, pending_checksum, checksum_match, clean, snapshot, snapshot_lsn, started_at, elapsed) "
 			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
-			"$16::pg_snapshot, $17, $18, $19) RETURNING verification_id",
+			"$16, $17::pg_snapshot, $18, $19, $20) RETURNING verification_id",
 			SPI_ARGS(spi_int8(v->mapping_id), spi_text(v->method), spi_int8(v->source_rows),
 					 spi_int8(v->target_rows), spi_int8(v->filtered), spi_int8(v->rejected),
 					 spi_int8(v->deduplicated), spi_int8(v->pending), spi_int8(v->missing),
-					 spi_int8(v->extra), spi_int8(v->different), spi_text(v->source_checksum),
-					 spi_text(v->target_checksum), spi_bool(v->checksum_match),
+					 spi_int8(v->extra), spi_int8(v->different), spi_text(checksum_to_string(v->source_checksum)),
+					 spi_text(checksum_to_string(v->target_checksum)),
+					 spi_text(checksum_to_string(v->pending_checksum)), spi_bool(v->checksum_match),
 					 spi_bool(v->clean), spi_text(v->snapshot),
 					 spi_datum(PG_LSNOID, LSNGetDatum(v->lsn), !v->has_lsn),
 					 spi_datum(TIMESTAMPTZOID, TimestampTzGetDatum(v->started_at), false),

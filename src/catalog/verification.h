@@ -8,6 +8,8 @@
 #include "postgres.h"
 #include "datatype/timestamp.h"
 
+#include "hash/checksum.h"
+
 typedef struct Verification
 {
 	int64		id;
@@ -22,8 +24,9 @@ typedef struct Verification
 	int64		missing;
 	int64		extra;
 	int64		different;
-	char	   *source_checksum;
-	char	   *target_checksum;
+	Checksum	source_checksum;
+	Checksum	target_checksum;
+	Checksum	pending_checksum;	/* the source's rows of these, without the target's */
 	bool		checksum_match;
 	bool		clean;
 	char	   *snapshot;		/* pg_snapshot's text */

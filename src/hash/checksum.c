@@ -7,9 +7,6 @@
  */
 #include "postgres.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "libpq/pqformat.h"
@@ -18,15 +15,10 @@
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
+#include "hash/checksum.h"
 #include "hash/encode.h"
 
 #define CHECKSUM_DIGITS 32
-
-typedef struct Checksum
-{
-	uint64		high;
-	uint64		low;
-} Checksum;
 
 /* Transition state of the aggregate. */
 typedef struct ChecksumState
@@ -35,27 +27,11 @@ typedef struct ChecksumState
 	Checksum	sum;
 } ChecksumState;
 
-static inline void
-checksum_add(Checksum *sum, Checksum other)
+/* 32 hexadecimal digits. */
+char *
+checksum_to_string(Checksum c)
 {
-	sum->low += other.low;
-	sum->high += other.high + (sum->low < other.low ? 1 : 0);
-}
-
-static inline void
-checksum_subtract(Checksum *sum, Checksum other)
-{
-	uint64		borrow = sum->low < other.low ? 1 : 0;
-
-	sum->low -= other.low;
-	sum->high -= other.high + borrow;
-}
-
-static text *
-checksum_to_text(Checksum c)
-{
-	return cstring_to_text(psprintf("%016llx%016llx", (unsigned long long) c.high,
-									(unsigned long long) c.low));
+	return psprintf("%016llx%016llx", (unsigned long long) c.high, (unsigned long long) c.low);
 }
 
 static MIGRATE_NORETURN void
@@ -67,10 +43,10 @@ raise_malformed(const char *digits)
 			 errhint("A checksum has %d hexadecimal digits.", CHECKSUM_DIGITS)));
 }
 
-static Checksum
-checksum_from_text(text *t)
+/* What checksum_to_string gave; others are an error. */
+Checksum
+checksum_from_string(const char *digits)
 {
-	char	   *digits = text_to_cstring(t);
 	Checksum	c = {0, 0};
 
 	if (strlen(digits) != CHECKSUM_DIGITS)
@@ -94,6 +70,18 @@ checksum_from_text(text *t)
 			c.low = c.low << 4 | value;
 	}
 	return c;
+}
+
+static Checksum
+checksum_arg(FunctionCallInfo fcinfo, int n)
+{
+	return checksum_from_string(text_to_cstring(PG_GETARG_TEXT_PP(n)));
+}
+
+static Datum
+return_checksum(Checksum c)
+{
+	return PointerGetDatum(cstring_to_text(checksum_to_string(c)));
 }
 
 /* The encoder for a call's arguments from first on, kept in fn_extra. */
@@ -128,10 +116,7 @@ get_encoder(FunctionCallInfo fcinfo, int first, bool canonical)
 static Checksum
 hash_arguments(FunctionCallInfo fcinfo, int first, bool canonical)
 {
-	StringInfo	row = hash_encode_row(get_encoder(fcinfo, first, canonical), &fcinfo->args[first]);
-	XXH128_hash_t h = XXH3_128bits(row->data, row->len);
-
-	return (Checksum) {h.high64, h.low64};
+	return hash_row(get_encoder(fcinfo, first, canonical), &fcinfo->args[first]);
 }
 
 static MemoryContext
@@ -230,42 +215,41 @@ migrate_checksum_final(PG_FUNCTION_ARGS)
 {
 	Checksum	zero = {0, 0};
 
-	PG_RETURN_TEXT_P(checksum_to_text(PG_ARGISNULL(0) ? zero :
-									  ((ChecksumState *) PG_GETARG_POINTER(0))->sum));
+	return return_checksum(PG_ARGISNULL(0) ? zero : ((ChecksumState *) PG_GETARG_POINTER(0))->sum);
 }
 
 /* migrate_row_checksum(VARIADIC "any"): one row's share of the sum. */
 Datum
 migrate_row_checksum(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(checksum_to_text(hash_arguments(fcinfo, 0, false)));
+	return return_checksum(hash_arguments(fcinfo, 0, false));
 }
 
 /* The same, in canonical form. */
 Datum
 migrate_canonical_row_checksum(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(checksum_to_text(hash_arguments(fcinfo, 0, true)));
+	return return_checksum(hash_arguments(fcinfo, 0, true));
 }
 
 /* migrate_checksum_add(text, text): the checksum of both sets of rows. */
 Datum
 migrate_checksum_add(PG_FUNCTION_ARGS)
 {
-	Checksum	sum = checksum_from_text(PG_GETARG_TEXT_PP(0));
+	Checksum	sum = checksum_arg(fcinfo, 0);
 
-	checksum_add(&sum, checksum_from_text(PG_GETARG_TEXT_PP(1)));
-	PG_RETURN_TEXT_P(checksum_to_text(sum));
+	checksum_add(&sum, checksum_arg(fcinfo, 1));
+	return return_checksum(sum);
 }
 
 /* migrate_checksum_subtract(text, text): without the second set of rows. */
 Datum
 migrate_checksum_subtract(PG_FUNCTION_ARGS)
 {
-	Checksum	sum = checksum_from_text(PG_GETARG_TEXT_PP(0));
+	Checksum	sum = checksum_arg(fcinfo, 0);
 
-	checksum_subtract(&sum, checksum_from_text(PG_GETARG_TEXT_PP(1)));
-	PG_RETURN_TEXT_P(checksum_to_text(sum));
+	checksum_subtract(&sum, checksum_arg(fcinfo, 1));
+	return return_checksum(sum);
 }
 
 /*
@@ -290,8 +274,6 @@ static Datum
 compare_values(FunctionCallInfo fcinfo, bool canonical)
 {
 	HashEncoder **encoders = fcinfo->flinfo->fn_extra;
-	StringInfo	a;
-	StringInfo	b;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_BOOL(PG_ARGISNULL(0) && PG_ARGISNULL(1));
@@ -310,7 +292,5 @@ compare_values(FunctionCallInfo fcinfo, bool canonical)
 		}
 		fcinfo->flinfo->fn_extra = encoders;
 	}
-	a = hash_encode_row(encoders[0], &fcinfo->args[0]);
-	b = hash_encode_row(encoders[1], &fcinfo->args[1]);
-	PG_RETURN_BOOL(a->len == b->len && memcmp(a->data, b->data, a->len) == 0);
+	PG_RETURN_BOOL(hash_rows_identical(encoders[0], &fcinfo->args[0], encoders[1], &fcinfo->args[1]));
 }

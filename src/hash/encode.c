@@ -29,10 +29,16 @@
  * The canonical form, for values of different systems, is the same with numerics
  * without trailing zeros, one zero of float4 and float8, and character(n) without
  * trailing blanks.
+ *
+ * What is encoded goes into a small buffer, and from there into the hash whenever
+ * it is full; long strings go into the hash from where they are.
  */
 #include "postgres.h"
 
 #include <math.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
@@ -60,6 +66,9 @@
 
 #define ENCODING_VERSION 1
 
+/* More than this is not kept. */
+#define BUFFER_BYTES 16384
+
 typedef enum EncodeKind
 {
 	ENCODE_BOOL,
@@ -72,6 +81,7 @@ typedef enum EncodeKind
 	ENCODE_NAME,
 	ENCODE_CSTRING,
 	ENCODE_CHAR,
+	ENCODE_BYTEA,
 	ENCODE_JSONB,
 	ENCODE_ENUM,
 	ENCODE_SEND,
@@ -103,7 +113,9 @@ struct HashEncoder
 {
 	MemoryContext context;		/* of type information */
 	MemoryContext scratch;		/* reset for each row */
-	StringInfoData buffer;
+	StringInfoData buffer;		/* what has not been hashed */
+	XXH3_state_t *stream;		/* what has, if the row is long; made when one is */
+	bool		streams;		/* is anything in it? */
 	bool		canonical;
 	int			ncolumns;
 	TypeEncoder **columns;
@@ -139,6 +151,8 @@ kind_of(Oid type, char typtype, char category, int16 typlen)
 			return ENCODE_NAME;
 		case CHAROID:
 			return ENCODE_CHAR;
+		case BYTEAOID:
+			return ENCODE_BYTEA;
 		case UNKNOWNOID:
 		case CSTRINGOID:
 			return ENCODE_CSTRING;
@@ -296,7 +310,7 @@ put_u64(StringInfo buf, char tag, uint64 value)
 }
 
 static inline void
-put_bytes(StringInfo buf, char tag, const char *data, uint32 length)
+put_head(StringInfo buf, char tag, uint32 length)
 {
 	char		head[5];
 	uint32		n = pg_hton32(length);
@@ -304,7 +318,40 @@ put_bytes(StringInfo buf, char tag, const char *data, uint32 length)
 	head[0] = tag;
 	memcpy(head + 1, &n, sizeof(n));
 	appendBinaryStringInfo(buf, head, sizeof(head));
+}
+
+static inline void
+put_bytes(StringInfo buf, char tag, const char *data, uint32 length)
+{
+	put_head(buf, tag, length);
 	appendBinaryStringInfo(buf, data, length);
+}
+
+/* Hashes what is in the buffer. */
+static void
+flush_buffer(HashEncoder *e)
+{
+	if (e->stream == NULL)
+		e->stream = (XXH3_state_t *) TYPEALIGN(64, MemoryContextAlloc(e->context, sizeof(XXH3_state_t) + 63));
+	if (!e->streams)
+		XXH3_128bits_reset(e->stream);
+	e->streams = true;
+	XXH3_128bits_update(e->stream, e->buffer.data, e->buffer.len);
+	resetStringInfo(&e->buffer);
+}
+
+/* A string of bytes; a long one is not copied. */
+static void
+put_string(HashEncoder *e, char tag, const char *data, uint32 length)
+{
+	if (length <= BUFFER_BYTES)
+	{
+		put_bytes(&e->buffer, tag, data, length);
+		return;
+	}
+	put_head(&e->buffer, tag, length);
+	flush_buffer(e);
+	XXH3_128bits_update(e->stream, data, length);
 }
 
 static void
@@ -349,7 +396,7 @@ encode_text(HashEncoder *e, const TypeEncoder *t, Datum value)
 		while (length > 0 && VARDATA_ANY(v)[length - 1] == ' ')
 			length--;
 	}
-	put_bytes(&e->buffer, 't', VARDATA_ANY(v), length);
+	put_string(e, 't', VARDATA_ANY(v), length);
 }
 
 static void
@@ -479,20 +526,24 @@ encode_complex(HashEncoder *e, TypeEncoder *t, Datum value)
 	{
 		case ENCODE_JSONB:
 			text = JsonbToCString(NULL, &DatumGetJsonbP(value)->root, 0);
-			put_bytes(&e->buffer, 't', text, strlen(text));
+			put_string(e, 't', text, strlen(text));
 			break;
 		case ENCODE_ENUM:
 			encode_enum(e, value);
+			break;
+		case ENCODE_BYTEA:
+			bytes = DatumGetByteaPP(value);
+			put_string(e, 's', VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 			break;
 		case ENCODE_SEND:
 			if (e->canonical && t->type == NUMERICOID)
 				value = DirectFunctionCall1(numeric_trim_scale, value);
 			bytes = SendFunctionCall(&t->function, value);
-			put_bytes(&e->buffer, 's', VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ);
+			put_string(e, 's', VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ);
 			break;
 		case ENCODE_OUTPUT:
 			text = OutputFunctionCall(&t->function, value);
-			put_bytes(&e->buffer, 'o', text, strlen(text));
+			put_string(e, 'o', text, strlen(text));
 			break;
 		case ENCODE_ARRAY:
 			encode_array(e, t, value);
@@ -516,6 +567,8 @@ encode_value(HashEncoder *e, TypeEncoder *t, Datum value, bool isnull)
 {
 	StringInfo	buf = &e->buffer;
 
+	if (buf->len > BUFFER_BYTES)
+		flush_buffer(e);
 	if (isnull)
 	{
 		appendStringInfoCharMacro(buf, 'N');
@@ -549,7 +602,7 @@ encode_value(HashEncoder *e, TypeEncoder *t, Datum value, bool isnull)
 			put_bytes(buf, 't', NameStr(*DatumGetName(value)), strlen(NameStr(*DatumGetName(value))));
 			break;
 		case ENCODE_CSTRING:
-			put_bytes(buf, 't', DatumGetCString(value), strlen(DatumGetCString(value)));
+			put_string(e, 't', DatumGetCString(value), strlen(DatumGetCString(value)));
 			break;
 		case ENCODE_CHAR:
 			{
@@ -564,12 +617,13 @@ encode_value(HashEncoder *e, TypeEncoder *t, Datum value, bool isnull)
 	}
 }
 
-/* Encodes a row; the result is valid until the next call. */
-StringInfo
-hash_encode_row(HashEncoder *e, const NullableDatum *values)
+/* Encodes a row; what has not been hashed is left in the buffer, until the next row. */
+static void
+encode_row(HashEncoder *e, const NullableDatum *values)
 {
 	MemoryContext old;
 
+	e->streams = false;
 	MemoryContextReset(e->scratch);
 	old = MemoryContextSwitchTo(e->scratch);
 	resetStringInfo(&e->buffer);
@@ -578,5 +632,39 @@ hash_encode_row(HashEncoder *e, const NullableDatum *values)
 	for (int i = 0; i < e->ncolumns; i++)
 		encode_value(e, e->columns[i], values[i].value, values[i].isnull);
 	MemoryContextSwitchTo(old);
-	return &e->buffer;
+}
+
+/* The hash of all of an encoded row. */
+static Checksum
+finish_row(HashEncoder *e)
+{
+	XXH128_hash_t h;
+
+	if (e->streams)
+	{
+		flush_buffer(e);
+		h = XXH3_128bits_digest(e->stream);
+	}
+	else
+		h = XXH3_128bits(e->buffer.data, e->buffer.len);
+	return (Checksum) {h.high64, h.low64};
+}
+
+/* The hash of a row's encoding. */
+Checksum
+hash_row(HashEncoder *e, const NullableDatum *values)
+{
+	encode_row(e, values);
+	return finish_row(e);
+}
+
+/* Have two rows the same encoding?  Of long ones the hashes are compared. */
+bool
+hash_rows_identical(HashEncoder *a, const NullableDatum *a_values, HashEncoder *b, const NullableDatum *b_values)
+{
+	encode_row(a, a_values);
+	encode_row(b, b_values);
+	if (a->streams || b->streams)
+		return a->streams && b->streams && checksum_equal(finish_row(a), finish_row(b));
+	return a->buffer.len == b->buffer.len && memcmp(a->buffer.data, b->buffer.data, a->buffer.len) == 0;
 }

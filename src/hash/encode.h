@@ -1,17 +1,19 @@
 /*
  * encode.h
- *		Canonical encoding of rows.
+ *		Canonical encoding of rows, and its hash.
  */
 #ifndef MIGRATE_ENCODE_H
 #define MIGRATE_ENCODE_H
 
 #include "postgres.h"
-#include "lib/stringinfo.h"
+
+#include "hash/checksum.h"
 
 typedef struct HashEncoder HashEncoder;
 
 extern HashEncoder *hash_encoder_create(MemoryContext context, bool canonical, int ncolumns, const Oid *types);
-extern StringInfo hash_encode_row(HashEncoder *encoder, const NullableDatum *values);
+extern Checksum hash_row(HashEncoder *encoder, const NullableDatum *values);
+extern bool hash_rows_identical(HashEncoder *a, const NullableDatum *a_values, HashEncoder *b, const NullableDatum *b_values);
 extern int	hash_encoder_columns(const HashEncoder *encoder);
 
 #endif							/* MIGRATE_ENCODE_H */

@@ -23,25 +23,23 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "lib/qunique.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/compat.h"
 #include "hash/encode.h"
+#include "hash/sketch.h"
 
 /* Cells an item is in; each lies in a part of the table of its own. */
 #define NHASHES 3
-
-/* Limits of the number of cells: from some to 80 MB. */
-#define MIN_CELLS 30
-#define MAX_CELLS 2000000
 
 typedef struct SketchCell
 {
 	uint64		count;
 	uint64		key;
-	uint64		low;
-	uint64		high;
+	Checksum	row;
 	uint64		check;
 } SketchCell;
 
@@ -49,8 +47,7 @@ typedef struct SketchCell
 typedef struct SketchItem
 {
 	uint64		key;
-	uint64		low;
-	uint64		high;
+	Checksum	row;
 } SketchItem;
 
 typedef struct Sketch
@@ -58,9 +55,8 @@ typedef struct Sketch
 	int32		vl_len_;		/* so that it is a bytea, too */
 	uint32		cells;
 	uint64		rows;
-	uint64		sum_low;		/* the checksum */
-	uint64		sum_high;
-	SketchCell		cell[FLEXIBLE_ARRAY_MEMBER];
+	Checksum	sum;
+	SketchCell	cell[FLEXIBLE_ARRAY_MEMBER];
 } Sketch;
 
 #define SKETCH_SIZE(cells) (offsetof(Sketch, cell) + sizeof(SketchCell) * (Size) (cells))
@@ -89,10 +85,10 @@ make_sketch(MemoryContext context, uint32 cells)
 {
 	Sketch	   *s;
 
-	if (cells < MIN_CELLS || cells > MAX_CELLS)
+	if (cells < SKETCH_MIN_CELLS || cells > SKETCH_MAX_CELLS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a sketch has between %d and %d cells", MIN_CELLS, MAX_CELLS)));
+				 errmsg("a sketch has between %d and %d cells", SKETCH_MIN_CELLS, SKETCH_MAX_CELLS)));
 	cells -= cells % NHASHES;
 	s = MemoryContextAllocExtended(context, SKETCH_SIZE(cells), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	SET_VARSIZE(s, SKETCH_SIZE(cells));
@@ -112,22 +108,6 @@ locate(const Sketch *s, const SketchItem *item, uint32 cells[NHASHES])
 	return h.high64;
 }
 
-static inline void
-add_128(uint64 *low, uint64 *high, uint64 other_low, uint64 other_high)
-{
-	*low += other_low;
-	*high += other_high + (*low < other_low ? 1 : 0);
-}
-
-static inline void
-subtract_128(uint64 *low, uint64 *high, uint64 other_low, uint64 other_high)
-{
-	uint64		borrow = *low < other_low ? 1 : 0;
-
-	*low -= other_low;
-	*high -= other_high + borrow;
-}
-
 /* Adds an item, or takes it out. */
 static inline void
 put_item(Sketch *s, const SketchItem *item, bool add)
@@ -137,15 +117,15 @@ put_item(Sketch *s, const SketchItem *item, bool add)
 
 	for (int i = 0; i < NHASHES; i++)
 	{
-		SketchCell	   *c = &s->cell[cells[i]];
+		SketchCell *c = &s->cell[cells[i]];
 
 		c->count += add ? 1 : -1;
 		c->key += add ? item->key : -item->key;
 		c->check += add ? check : -check;
 		if (add)
-			add_128(&c->low, &c->high, item->low, item->high);
+			checksum_add(&c->row, item->row);
 		else
-			subtract_128(&c->low, &c->high, item->low, item->high);
+			checksum_subtract(&c->row, item->row);
 	}
 }
 
@@ -199,8 +179,6 @@ get_call(FunctionCallInfo fcinfo, int first, int nkeys)
 static uint64
 key_number(const SketchCall *call, const NullableDatum *keys)
 {
-	StringInfo	encoded;
-
 	if (call->integer_key && !keys[0].isnull)
 	{
 		switch (call->key_type)
@@ -213,8 +191,7 @@ key_number(const SketchCall *call, const NullableDatum *keys)
 				return (uint64) DatumGetInt64(keys[0].value);
 		}
 	}
-	encoded = hash_encode_row(call->keys, keys);
-	return XXH3_64bits(encoded->data, encoded->len);
+	return hash_row(call->keys, keys).low;
 }
 
 static MemoryContext
@@ -236,19 +213,14 @@ migrate_sketch_accum(PG_FUNCTION_ARGS)
 	int			nkeys = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2);
 	SketchCall *call = get_call(fcinfo, 3, nkeys);
 	SketchItem	item;
-	StringInfo	row;
-	XXH128_hash_t h;
 
 	if (s == NULL)
 		s = make_sketch(context, PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1));
 	item.key = key_number(call, &fcinfo->args[3]);
-	row = hash_encode_row(call->row, &fcinfo->args[3 + nkeys]);
-	h = XXH3_128bits(row->data, row->len);
-	item.low = h.low64;
-	item.high = h.high64;
+	item.row = hash_row(call->row, &fcinfo->args[3 + nkeys]);
 	put_item(s, &item, true);
 	s->rows++;
-	add_128(&s->sum_low, &s->sum_high, h.low64, h.high64);
+	checksum_add(&s->sum, item.row);
 	PG_RETURN_POINTER(s);
 }
 
@@ -262,21 +234,21 @@ merge(Sketch *a, const Sketch *b, bool add)
 				 errmsg("sketches of different size")));
 	for (uint32 i = 0; i < a->cells; i++)
 	{
-		SketchCell	   *c = &a->cell[i];
+		SketchCell *c = &a->cell[i];
 		const SketchCell *d = &b->cell[i];
 
 		c->count += add ? d->count : -d->count;
 		c->key += add ? d->key : -d->key;
 		c->check += add ? d->check : -d->check;
 		if (add)
-			add_128(&c->low, &c->high, d->low, d->high);
+			checksum_add(&c->row, d->row);
 		else
-			subtract_128(&c->low, &c->high, d->low, d->high);
+			checksum_subtract(&c->row, d->row);
 	}
 	if (!add)
 		return;
 	a->rows += b->rows;
-	add_128(&a->sum_low, &a->sum_high, b->sum_low, b->sum_high);
+	checksum_add(&a->sum, b->sum);
 }
 
 /* Combine function. */
@@ -321,7 +293,7 @@ get_sketch(Datum value)
 {
 	Sketch	   *s = (Sketch *) PG_DETOAST_DATUM_COPY(value);
 
-	if (VARSIZE(s) < SKETCH_SIZE(0) || s->cells % NHASHES != 0 || s->cells < MIN_CELLS || s->cells > MAX_CELLS ||
+	if (VARSIZE(s) < SKETCH_SIZE(0) || s->cells % NHASHES != 0 || s->cells < SKETCH_MIN_CELLS || s->cells > SKETCH_MAX_CELLS ||
 		VARSIZE(s) != SKETCH_SIZE(s->cells))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -345,14 +317,18 @@ migrate_sketch_final(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P((bytea *) copy_sketch((Sketch *) PG_GETARG_POINTER(0)));
 }
 
+/* The checksum of a sketch's rows. */
+Checksum
+sketch_checksum(Datum sketch)
+{
+	return get_sketch(sketch)->sum;
+}
+
 /* migrate_ext.sketch_checksum(bytea): the checksum of the rows, as migrate_checksum gives it. */
 Datum
 migrate_sketch_checksum(PG_FUNCTION_ARGS)
 {
-	Sketch	   *s = get_sketch(PG_GETARG_DATUM(0));
-
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%016llx%016llx", (unsigned long long) s->sum_high,
-											  (unsigned long long) s->sum_low)));
+	PG_RETURN_TEXT_P(cstring_to_text(checksum_to_string(sketch_checksum(PG_GETARG_DATUM(0)))));
 }
 
 /* migrate_ext.key_hash(VARIADIC "any"): the number that stands for a key in a sketch. */
@@ -376,12 +352,11 @@ is_pure(const Sketch *s, uint32 number, SketchItem *item, bool *added)
 		return false;
 	*added = c->count == 1;
 	item->key = *added ? c->key : -c->key;
-	item->low = 0;
-	item->high = 0;
+	item->row = (Checksum) {0, 0};
 	if (*added)
-		add_128(&item->low, &item->high, c->low, c->high);
+		checksum_add(&item->row, c->row);
 	else
-		subtract_128(&item->low, &item->high, c->low, c->high);
+		checksum_subtract(&item->row, c->row);
 	check = locate(s, item, cells);
 	if (c->check != (*added ? check : -check))
 		return false;
@@ -406,40 +381,32 @@ is_empty(const Sketch *s)
 	return true;
 }
 
-/*
- * migrate_ext.sketch_decode(bytea, bytea) RETURNS bigint[]: the keys of the rows that one of
- * the sides has and the other has not, each at least once; null if there
- * are more than the sketches can tell.  A null sketch is that of no row.
- */
-Datum
-migrate_sketch_decode(PG_FUNCTION_ARGS)
+static int
+compare_keys(const void *a, const void *b)
 {
-	Sketch	   *s;
-	Sketch	   *other;
-	uint32	   *queue;
+	int64		x = DatumGetInt64(*(const Datum *) a);
+	int64		y = DatumGetInt64(*(const Datum *) b);
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Takes item after item out of a sketch; returns how many keys there were. */
+static int
+take_out(Sketch *s, Datum *keys)
+{
+	uint64		limit = (uint64) s->cells * (NHASHES + 1);
+	uint32	   *queue = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint32) * limit);
 	uint64		head = 0;
 	uint64		tail = 0;
-	uint64		limit;
-	Datum	   *keys;
 	int			n = 0;
 
-	if (PG_ARGISNULL(0) && PG_ARGISNULL(1))
-		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
-	other = PG_ARGISNULL(1) ? NULL : get_sketch(PG_GETARG_DATUM(1));
-	s = PG_ARGISNULL(0) ? make_sketch(CurrentMemoryContext, other->cells) : get_sketch(PG_GETARG_DATUM(0));
-	if (other != NULL)
-		merge(s, other, false);
-
 	/* each item that is taken out lets its cells be looked at again */
-	limit = (uint64) s->cells * (NHASHES + 1);
-	queue = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint32) * limit);
-	keys = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * s->cells);
 	for (uint32 i = 0; i < s->cells; i++)
 		queue[tail++] = i;
 	while (head < tail && n < (int) s->cells)
 	{
 		uint32		cells[NHASHES];
-		SketchItem		item;
+		SketchItem	item;
 		bool		added;
 
 		if (!is_pure(s, queue[head++], &item, &added))
@@ -450,7 +417,44 @@ migrate_sketch_decode(PG_FUNCTION_ARGS)
 		for (int i = 0; i < NHASHES && tail < limit; i++)
 			queue[tail++] = cells[i];
 	}
+	pfree(queue);
+	return n;
+}
+
+/*
+ * The keys, in order, of the rows that one of two sides has and the other has not; NULL if there are
+ * more than the sketches can tell.  0 is the sketch of no row.
+ */
+ArrayType *
+sketch_difference(Datum a, Datum b)
+{
+	Sketch	   *s;
+	Sketch	   *other;
+	Datum	   *keys;
+	int			n;
+
+	if (a == (Datum) 0 && b == (Datum) 0)
+		return construct_empty_array(INT8OID);
+	other = b == (Datum) 0 ? NULL : get_sketch(b);
+	s = a == (Datum) 0 ? make_sketch(CurrentMemoryContext, other->cells) : get_sketch(a);
+	if (other != NULL)
+		merge(s, other, false);
+	keys = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * s->cells);
+	n = take_out(s, keys);
 	if (!is_empty(s))
+		return NULL;
+	qsort(keys, n, sizeof(Datum), compare_keys);
+	return construct_array(keys, qunique(keys, n, sizeof(Datum), compare_keys), INT8OID, sizeof(int64), true, TYPALIGN_DOUBLE);
+}
+
+/* migrate_ext.sketch_decode(bytea, bytea) RETURNS bigint[]: these keys; null if the sketches cannot tell them. */
+Datum
+migrate_sketch_decode(PG_FUNCTION_ARGS)
+{
+	ArrayType  *keys = sketch_difference(PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0),
+										 PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1));
+
+	if (keys == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_ARRAYTYPE_P(construct_array(keys, n, INT8OID, sizeof(int64), true, TYPALIGN_DOUBLE));
+	PG_RETURN_ARRAYTYPE_P(keys);
 }

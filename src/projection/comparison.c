@@ -163,6 +163,33 @@ append_sides(StringInfo buf, const Mapping *m, ComparedKeys which)
 					 named_target_columns(m), targets, ref_where_condition(scope));
 }
 
+/* alias.migrate_c1, alias.migrate_c2, ...; those of the key only if asked. */
+static char *
+numbered_columns(const Mapping *m, const char *alias, bool key_only)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(m->columns); i++)
+	{
+		if (!key_only || ref_is_key(m, ((MappingColumn *) list_nth(m->columns, i))->target))
+			appendStringInfo(&buf, "%s%s.migrate_c%d", buf.len ? ", " : "", alias, i + 1);
+	}
+	return buf.data;
+}
+
+/* A side's row's share of the checksum. */
+static char *
+row_checksum_call(const Mapping *m, const char *alias)
+{
+	char	   *columns = numbered_columns(m, alias, false);
+
+	if (list_length(m->columns) > MAX_CHECKSUM_ARGS)
+		columns = psprintf("ROW(%s)", columns);
+	return m->canonical ? psprintf("migrate_ext.canonical_row_checksum(%s)", columns) :
+		psprintf("%s.migrate_row_checksum(%s)", quote_extension_schema(), columns);
+}
+
 /* The row of one side as jsonb, or null where the side has none. */
 static char *
 side_json(const Mapping *m, const char *alias, const char *test)
@@ -184,8 +211,8 @@ side_json(const Mapping *m, const char *alias, const char *test)
 }
 
 /*
- * Verify: the rows that differ, as (kind, key, columns, source row, target
- * row); the two rows are null unless values is set.
+ * Verify: the rows that differ, as (kind, key, columns, source row, target row,
+ * their checksums); the two rows are null unless values is set.
  */
 char *
 projection_compare(const Mapping *m, bool values, ComparedKeys which)
@@ -230,29 +257,16 @@ projection_compare(const Mapping *m, bool values, ComparedKeys which)
 					 "t.migrate_c%d IS NOT NULL THEN array_remove(ARRAY[%s]::text[], NULL) END, ",
 					 first_key, first_key, key.data, first_key, first_key, columns.data);
 	if (values)
-		appendStringInfo(&buf, "%s, %s FROM ",
+		appendStringInfo(&buf, "%s, %s",
 						 side_json(m, "s", psprintf("s.migrate_c%d IS NOT NULL", first_key)),
 						 side_json(m, "t", psprintf("t.migrate_c%d IS NOT NULL", first_key)));
 	else
-		appendStringInfoString(&buf, "NULL::jsonb, NULL::jsonb FROM ");
+		appendStringInfoString(&buf, "NULL::jsonb, NULL::jsonb");
+	appendStringInfo(&buf, ", CASE WHEN s.migrate_c%d IS NOT NULL THEN %s END, CASE WHEN t.migrate_c%d IS NOT NULL THEN %s END FROM ",
+					 first_key, row_checksum_call(m, "s"), first_key, row_checksum_call(m, "t"));
 	append_sides(&buf, m, which);
 	appendStringInfo(&buf, "%s WHERE s.migrate_c%d IS NULL OR t.migrate_c%d IS NULL OR NOT (%s)",
 					 join.data, first_key, first_key, same.data);
-	return buf.data;
-}
-
-/* alias.migrate_c1, alias.migrate_c2, ...; those of the key only if asked. */
-static char *
-numbered_columns(const Mapping *m, const char *alias, bool key_only)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < list_length(m->columns); i++)
-	{
-		if (!key_only || ref_is_key(m, ((MappingColumn *) list_nth(m->columns, i))->target))
-			appendStringInfo(&buf, "%s%s.migrate_c%d", buf.len ? ", " : "", alias, i + 1);
-	}
 	return buf.data;
 }
 
@@ -285,7 +299,6 @@ char *
 projection_compare_multisets(const Mapping *m, bool values)
 {
 	StringInfoData buf;
-	int			n = list_length(m->columns);
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "SELECT CASE WHEN sum(migrate_n) > 0 THEN 'missing' ELSE 'extra' END, NULL::jsonb, NULL::text[], "
@@ -294,15 +307,8 @@ projection_compare_multisets(const Mapping *m, bool values)
 	for (int side = 0; side < 2; side++)
 	{
 		const char *alias = side == 0 ? "s" : "t";
-		char	   *columns = numbered_columns(m, alias, false);
 
-		if (m->canonical)
-			appendStringInfo(&buf, n > MAX_CHECKSUM_ARGS ? "SELECT migrate_ext.canonical_row_checksum(ROW(%s)) AS migrate_h, " :
-							 "SELECT migrate_ext.canonical_row_checksum(%s) AS migrate_h, ", columns);
-		else
-			appendStringInfo(&buf, n > MAX_CHECKSUM_ARGS ? "SELECT %s.migrate_row_checksum(ROW(%s)) AS migrate_h, " :
-							 "SELECT %s.migrate_row_checksum(%s) AS migrate_h, ", quote_extension_schema(), columns);
-		appendStringInfo(&buf, "%d AS migrate_n, %s AS migrate_image FROM ", side == 0 ? 1 : -1,
+		appendStringInfo(&buf, "SELECT %s AS migrate_h, %d AS migrate_n, %s AS migrate_image FROM ", row_checksum_call(m, alias), side == 0 ? 1 : -1,
 						 values ? side_json(m, alias, "true") : "NULL::jsonb");
 		if (side == 0)
 			appendStringInfo(&buf, "(SELECT %s FROM %s%s) AS s UNION ALL ", cast_expression_list(m, true), ref_source_rows(m),

@@ -33,7 +33,7 @@ static const struct
 	"pending, missing, extra, different, checksum_match, elapsed "
 	"FROM migrate_ext.verifications WHERE migration = $1 AND newest ORDER BY mapping"},
 	{"Ledger", "ledger",
-	"SELECT mapping, line, rows, explained FROM migrate_ext.ledger WHERE migration = $1 "
+	"SELECT mapping, line, rows, explained, checksum FROM migrate_ext.ledger WHERE migration = $1 "
 	"ORDER BY mapping, ordinal"},
 	{"Divergences", "divergences",
 	"SELECT mapping, kind, key, columns, source_row, target_row, found_at "

@@ -86,6 +86,6 @@ migrate_rejected(PG_FUNCTION_ARGS)
 Datum
 migrate_ledger(PG_FUNCTION_ARGS)
 {
-	return show(fcinfo, "SELECT mapping, line, rows, explained FROM migrate_ext.ledger " OF_CALLER
+	return show(fcinfo, "SELECT mapping, line, rows, explained, checksum FROM migrate_ext.ledger " OF_CALLER
 				"ORDER BY mapping, ordinal");
 }

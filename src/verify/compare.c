@@ -30,6 +30,7 @@
 #include "base/spi.h"
 #include "catalog/dirty_key.h"
 #include "copy/quarantine.h"
+#include "hash/sketch.h"
 #include "projection/projection.h"
 #include "verify/compare.h"
 
@@ -37,7 +38,6 @@
 
 /* How many times as large the second sketch is. */
 #define SKETCH_GROWTH 32
-#define MAX_CELLS 2000000
 
 /* The keys that are pending in the snapshot. */
 typedef struct PendingKeys
@@ -103,7 +103,7 @@ typedef struct Side
 	int64		in_scope;
 	int64		rejected;
 	Datum		sketch;			/* bytea; 0: there was no row */
-	char	   *checksum;
+	Checksum	checksum;
 } Side;
 
 /* Reads a side, without some keys. */
@@ -120,21 +120,7 @@ read_side(const Mapping *m, const char *sql, ArrayType *without, Side *side)
 	side->sketch = spi_get_copy(&scope, 0, 3);
 	side->rejected = spi_get_int8(0, 4);
 	spi_close(&scope);
-}
-
-/* The checksum of a sketch's rows. */
-static char *
-checksum_of(Datum sketch)
-{
-	SpiScope	scope;
-	char	   *checksum;
-
-	spi_open_catalog(&scope);
-	spi_read("SELECT coalesce(migrate_ext.sketch_checksum($1), repeat('0', 32))",
-			 SPI_ARGS(spi_datum(BYTEAOID, sketch, sketch == (Datum) 0)));
-	checksum = spi_get_text(&scope, 0, 1);
-	spi_close(&scope);
-	return checksum;
+	side->checksum = side->sketch != (Datum) 0 ? sketch_checksum(side->sketch) : (Checksum) {0, 0};
 }
 
 /* Reads both sides, a pass over each. */
@@ -143,23 +129,6 @@ read_sides(const Mapping *m, int cells, ArrayType *without, Side *source, Side *
 {
 	read_side(m, projection_source_checksum(m, cells, without != NULL), without, source);
 	read_side(m, projection_target_checksum(m, cells, without != NULL), without, target);
-}
-
-/* The numbers that stand for the keys that differ; NULL if the sketches cannot tell all of them. */
-static ArrayType *
-decode(const Side *source, const Side *target)
-{
-	SpiScope	scope;
-	Datum		numbers;
-
-	spi_open_catalog(&scope);
-	spi_read("SELECT array_agg(DISTINCT k) FROM (SELECT migrate_ext.sketch_decode($1, $2)) d(keys), "
-			 "LATERAL unnest(keys) k HAVING bool_and(keys IS NOT NULL)",
-			 SPI_ARGS(spi_datum(BYTEAOID, source->sketch, source->sketch == (Datum) 0),
-					  spi_datum(BYTEAOID, target->sketch, target->sketch == (Datum) 0)));
-	numbers = SPI_processed > 0 ? spi_get_copy(&scope, 0, 1) : (Datum) 0;
-	spi_close(&scope);
-	return numbers != (Datum) 0 ? DatumGetArrayTypeP(numbers) : NULL;
 }
 
 /* Does a key stand for itself in a sketch? */
@@ -214,6 +183,15 @@ keep(Comparison *c, const SpiScope *scope, uint64 row, int limit)
 	d->target_row = spi_get_copy(scope, row, 5);
 }
 
+/* What a side's row adds to the checksum, in a column of the result; nothing where there is none. */
+static Checksum
+row_checksum(uint64 row, int column)
+{
+	if (spi_is_null(row, column))
+		return (Checksum) {0, 0};
+	return checksum_from_string(TextDatumGetCString(spi_get_datum(row, column)));
+}
+
 /* Counts a differing row as what it is. */
 static void
 count_difference(const Mapping *m, const PendingKeys *pending, Comparison *c,
@@ -221,16 +199,14 @@ count_difference(const Mapping *m, const PendingKeys *pending, Comparison *c,
 {
 	Verification *v = &c->totals;
 	char	   *kind = TextDatumGetCString(spi_get_datum(row, 1));
+	bool		in_queue = is_pending(pending, spi_get_datum(row, 2));
 
 	c->nseen++;
-	if (is_pending(pending, spi_get_datum(row, 2)))
+	if (in_queue || (strcmp(kind, "missing") == 0 && !m->complete && !m->reverse))
 	{
-		v->pending += pending->every ? 1 : 0;	/* else counted with the queue */
-		return;
-	}
-	if (strcmp(kind, "missing") == 0 && !m->complete && !m->reverse)
-	{
-		v->pending++;
+		v->pending += in_queue && !pending->every ? 0 : 1;	/* the queue's keys were counted */
+		checksum_add(&v->pending_checksum, row_checksum(row, 6));
+		checksum_subtract(&v->pending_checksum, row_checksum(row, 7));
 		return;
 	}
 	if (strcmp(kind, "missing") == 0)
@@ -279,14 +255,14 @@ static bool
 find_by_sketch(const Mapping *m, const PendingKeys *pending, ArrayType *without, int cells, Side *source, Side *target,
 			   int limit, bool values, Comparison *c)
 {
-	ArrayType  *numbers = decode(source, target);
+	ArrayType  *numbers = sketch_difference(source->sketch, target->sketch);
 	ArrayType  *keys;
-	int			larger = Min(cells * SKETCH_GROWTH, MAX_CELLS);
+	int			larger = Min(cells * SKETCH_GROWTH, SKETCH_MAX_CELLS);
 
 	if (numbers == NULL && mapping_is_settled(m) && llabs((long long) (source->in_scope - target->in_scope)) < (int64) larger / 2)
 	{
 		read_sides(m, larger, without, source, target);
-		numbers = decode(source, target);
+		numbers = sketch_difference(source->sketch, target->sketch);
 	}
 	if (numbers == NULL || (keys = keys_of(m, numbers)) == NULL)
 		return false;
@@ -338,9 +314,9 @@ compare_mapping(const Mapping *m, int cells, int max_divergences, bool values, C
 	v->rejected = source.rejected;
 	v->filtered = source.rows - source.in_scope - source.rejected;
 	v->target_rows = target.in_scope;
-	v->source_checksum = checksum_of(source.sketch);
-	v->target_checksum = checksum_of(target.sketch);
-	v->checksum_match = source.in_scope == target.in_scope && strcmp(v->source_checksum, v->target_checksum) == 0;
+	v->source_checksum = source.checksum;
+	v->target_checksum = target.checksum;
+	v->checksum_match = source.in_scope == target.in_scope && checksum_equal(source.checksum, target.checksum);
 	if (!v->checksum_match && !find_by_sketch(m, &pending, without, cells, &source, &target, max_divergences, values, c))
 		find_differences(m, &pending, without, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL, max_divergences, values, c);
 	if (pending.every)

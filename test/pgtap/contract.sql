@@ -25,7 +25,7 @@ INSERT INTO surface VALUES
 	('migrate_verify', 'migration text, method text DEFAULT ''scan''::text, sample_rows bigint DEFAULT NULL::bigint', 'TABLE(mapping bigint, source_rows bigint, target_rows bigint, filtered bigint, rejected bigint, deduplicated bigint, pending bigint, missing bigint, extra bigint, different bigint, checksum_match boolean, snapshot_lsn pg_lsn, elapsed interval)'),
 	('migrate_divergence', 'migration text', 'TABLE(mapping bigint, kind text, key jsonb, columns text[], source_row jsonb, target_row jsonb, found_at timestamp with time zone)'),
 	('migrate_repair', 'migration text', 'bigint'),
-	('migrate_ledger', 'migration text', 'TABLE(mapping bigint, line text, rows bigint, explained boolean)'),
+	('migrate_ledger', 'migration text', 'TABLE(mapping bigint, line text, rows bigint, explained boolean, checksum text)'),
 	('migrate_gate', 'migration text, to_phase text DEFAULT NULL::text', 'TABLE(to_phase text, criterion text, threshold text, measured text, passed boolean)'),
 	('migrate_cutover', 'migration text, method text DEFAULT ''swap''::text, force boolean DEFAULT false, reason text DEFAULT NULL::text', 'text'),
 	('migrate_rollback', 'migration text, reason text DEFAULT NULL::text', 'text'),

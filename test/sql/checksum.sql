@@ -99,3 +99,11 @@ SELECT * FROM migrate_table_checksum(NULL);
 DROP TABLE sum_a, sum_b, sum_many, sum_wide;
 DROP TYPE sum_pair, sum_mood;
 DROP DOMAIN sum_posint;
+
+-- long values go into the hash piece by piece: these vectors are those of the encoding as a whole
+SELECT migrate_row_checksum(repeat('x', 100000), 1),
+	migrate_row_checksum(1, repeat('ab', 8192), repeat('c', 16384), repeat('d', 16385), 2);
+SELECT migrate_row_checksum(ARRAY(SELECT i FROM generate_series(1, 20000) i)),
+	migrate_row_checksum(ARRAY(SELECT 'v' || i FROM generate_series(1, 20000) i), decode(repeat('00ff', 40000), 'hex'), NULL::text, '\x01'::bytea);
+SELECT migrate_ext.identical(repeat('x', 100000), repeat('x', 100000)) AS same, migrate_ext.identical(repeat('x', 100000), repeat('x', 99999) || 'y') AS other,
+	migrate_ext.identical(repeat('x', 100000), repeat('x', 10)) AS short, migrate_ext.identical(repeat('x', 10), repeat('x', 100000)) AS long;
