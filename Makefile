@@ -71,7 +71,9 @@ OBJS = \
 	src/copy/throttle.o \
 	src/verify/compare.o \
 	src/verify/compare_tables.o \
+	src/verify/range.o \
 	src/verify/repair.o \
+	src/verify/sample.o \
 	src/verify/table_checksum.o \
 	src/verify/verify.o \
 	src/lifecycle/assess.o \
@@ -96,6 +98,7 @@ OBJS = \
 	src/worker/request.o \
 	src/worker/supervisor.o \
 	src/worker/sync_job.o \
+	src/worker/verify_job.o \
 	src/worker/wait.o \
 	src/worker/watch.o \
 	src/report/report.o \
@@ -118,7 +121,7 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill sketch compare property quarantine defer_indexes key_ranges throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill sketch compare property verify quarantine defer_indexes key_ranges throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \

@@ -199,7 +199,8 @@ COMMENT ON COLUMN migrate_ext.mapping_rule.whole_row IS 'the condition uses the 
 CREATE TABLE migrate_ext.verification (
 	verification_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
-	method			text NOT NULL CHECK (method IN ('scan', 'range', 'sample')),
+	method			text NOT NULL CHECK (method IN ('scan', 'range', 'sample', 'keys')),
+	job_id			bigint REFERENCES migrate_ext.job ON DELETE SET NULL,
 	source_rows		bigint NOT NULL,
 	target_rows		bigint NOT NULL,
 	filtered		bigint NOT NULL,
@@ -217,10 +218,19 @@ CREATE TABLE migrate_ext.verification (
 	snapshot		pg_snapshot NOT NULL,
 	snapshot_lsn	pg_lsn,
 	started_at		timestamptz NOT NULL,
-	elapsed			interval NOT NULL
+	elapsed			interval NOT NULL,
+	finished		boolean NOT NULL,
+	position		jsonb,
+	ranges			bigint NOT NULL,
+	range_rows		bigint NOT NULL
 );
 CREATE INDEX ON migrate_ext.verification (mapping_id, verification_id);
-COMMENT ON TABLE migrate_ext.verification IS 'result of comparing a mapping''s source with its target in one snapshot';
+CREATE INDEX ON migrate_ext.verification (job_id);
+COMMENT ON TABLE migrate_ext.verification IS 'result of comparing a mapping''s source with its target, in one snapshot or, by ranges of keys, in one each';
+COMMENT ON COLUMN migrate_ext.verification.method IS 'scan: all rows in one snapshot; range: all rows, a range of keys at a time; sample: random rows; keys: those that were repaired';
+COMMENT ON COLUMN migrate_ext.verification.snapshot IS 'of method range, that of the last range';
+COMMENT ON COLUMN migrate_ext.verification.position IS 'the last key that method range has compared';
+COMMENT ON COLUMN migrate_ext.verification.range_rows IS 'size of its next range';
 COMMENT ON COLUMN migrate_ext.verification.pending_checksum IS 'checksum of the source''s rows of the pending keys, without that of the target''s';
 COMMENT ON COLUMN migrate_ext.verification.clean IS 'nothing missing, extra, different or pending, and the checksums agree';
 

@@ -9,21 +9,24 @@ CREATE VIEW migrate_ext.verifications AS
 	SELECT g.name AS migration, v.mapping_id AS mapping, m.direction, m.source, m.target, v.verification_id,
 		v.method, v.source_rows, v.target_rows, v.filtered, v.rejected, v.deduplicated, v.pending,
 		v.missing, v.extra, v.different, v.source_checksum, v.target_checksum, v.pending_checksum, v.checksum_match,
-		v.clean, v.snapshot, v.snapshot_lsn, v.started_at, v.elapsed,
-		v.verification_id = max(v.verification_id) OVER (PARTITION BY v.mapping_id)
-			AND (m.direction = 'reverse') = (g.phase = 'soak') AS newest,
+		v.clean, v.snapshot, v.snapshot_lsn, v.started_at, v.elapsed, v.finished, v.ranges, v.position,
+		(m.direction = 'reverse') = (g.phase = 'soak') AND v.verification_id IS NOT DISTINCT FROM w.newest AS newest,
+		(m.direction = 'reverse') = (g.phase = 'soak') AND v.verification_id > coalesce(w.newest, 0) AS newer_part,
 		g.owner
 	FROM migrate_ext.verification v
 	JOIN migrate_ext.mapping m USING (mapping_id)
-	JOIN migrate_ext.migration g USING (migration_id);
-COMMENT ON VIEW migrate_ext.verifications IS 'all verifications; newest: the last one of each mapping in the direction in force';
+	JOIN migrate_ext.migration g USING (migration_id)
+	CROSS JOIN LATERAL (SELECT max(verification_id) AS newest FROM migrate_ext.verification a
+		WHERE a.mapping_id = v.mapping_id AND a.method IN ('scan', 'range') AND a.finished) w;
+COMMENT ON VIEW migrate_ext.verifications IS
+	'all verifications; newest: the last one of all rows of each mapping in the direction in force; newer_part: of some rows, or unfinished, after it';
 
 CREATE VIEW migrate_ext.divergences AS
 	SELECT v.migration, d.mapping_id AS mapping, d.divergence_id, d.kind, d.key, d.columns,
 		d.source_row, d.target_row, d.found_at, v.owner
 	FROM migrate_ext.divergence d JOIN migrate_ext.verifications v USING (verification_id)
-	WHERE v.newest;
-COMMENT ON VIEW migrate_ext.divergences IS 'the keys that the newest verification of each mapping found different';
+	WHERE v.newest OR v.newer_part;
+COMMENT ON VIEW migrate_ext.divergences IS 'the keys that the newest verification of each mapping, or one of some rows after it, found different';
 
 CREATE VIEW migrate_ext.rejected_rows AS
 	SELECT g.name AS migration, r.mapping_id AS mapping, m.source, m.target, r.rejected_row_id, r.key, r.action, r.rule, r.sqlstate,

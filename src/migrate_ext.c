@@ -13,6 +13,7 @@
 #include "worker/rebuild.h"
 #include "worker/supervisor.h"
 #include "worker/sync_job.h"
+#include "worker/verify_job.h"
 #include "worker/watch.h"
 
 MIGRATE_MODULE_MAGIC;
@@ -27,6 +28,7 @@ _PG_init(void)
 	transition_init();
 	phase_init();
 	sync_job_init();
+	verify_job_init();
 	watch_init();
 	rebuild_init();
 	supervisor_init();

@@ -6,6 +6,7 @@
 #define MIGRATE_DIVERGENCE_H
 
 #include "postgres.h"
+#include "utils/array.h"
 
 typedef struct Divergence
 {
@@ -18,5 +19,6 @@ typedef struct Divergence
 
 extern void divergence_insert(int64 verification_id, int64 mapping_id, const Divergence *d);
 extern int64 divergence_mark_dirty(int64 mapping_id);
+extern ArrayType *divergence_read_keys(int64 mapping_id);
 
 #endif							/* MIGRATE_DIVERGENCE_H */

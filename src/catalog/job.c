@@ -127,6 +127,15 @@ job_find_last(int64 migration_id, const char *kind)
 				 SPI_ARGS(spi_int8(migration_id), spi_text(kind)));
 }
 
+/* The backfill or verification to wait for: one that is to be worked on, or the newest. */
+Job *
+job_find_awaited(int64 migration_id)
+{
+	return fetch(JOB_SELECT "WHERE migration_id = $1 AND kind IN ('backfill', 'verify') "
+				 "ORDER BY status IN ('requested', 'running') DESC, job_id DESC LIMIT 1",
+				 SPI_ARGS(spi_int8(migration_id)));
+}
+
 /* Asks for an interrupted job to go on; 0 workers or rows keep the old number. */
 void
 job_request_again(int64 id, int workers, int batch_rows, Interval *run_for)
@@ -168,6 +177,14 @@ job_is_active(int64 id)
 
 	return job != NULL &&
 		(strcmp(job->status, "requested") == 0 || strcmp(job->status, "running") == 0);
+}
+
+/* Cancels one job, whatever its state. */
+void
+job_cancel(int64 id)
+{
+	spi_change("UPDATE migrate_ext.job SET status = 'cancelled', finished_at = clock_timestamp(), throttle_reason = NULL "
+			   "WHERE job_id = $1 AND status NOT IN ('cancelled', 'done')", SPI_ARGS(spi_int8(id)));
 }
 
 /* Moves an active job to its next step; false if that was done, or it was ended. */
@@ -227,8 +244,9 @@ job_note_resumption(int64 id)
 	spi_open_catalog(&scope);
 	spi_run("UPDATE migrate_ext.job j SET resumptions = CASE WHEN j.resumed_at = r.done THEN j.resumptions + 1 ELSE 1 END, "
 			"resumed_at = r.done FROM (SELECT coalesce(sum(next_block - first_block), 0) + "
-			"(SELECT CASE step WHEN 'barrier' THEN 1 WHEN 'drain' THEN 2 WHEN 'index' THEN 3 ELSE 0 END FROM migrate_ext.job WHERE job_id = $1) AS done "
-			"FROM migrate_ext.job_range WHERE job_id = $1) r WHERE j.job_id = $1 RETURNING j.resumptions",
+			"(SELECT CASE step WHEN 'barrier' THEN 1 WHEN 'drain' THEN 2 WHEN 'index' THEN 3 ELSE 0 END FROM migrate_ext.job WHERE job_id = $1) "
+			"+ (SELECT coalesce(sum(ranges), 0) FROM migrate_ext.verification WHERE job_id = $1) "
+			"AS done FROM migrate_ext.job_range WHERE job_id = $1) r WHERE j.job_id = $1 RETURNING j.resumptions",
 			SPI_ARGS(spi_int8(id)));
 	n = DatumGetInt32(spi_get_datum(0, 1));
 	spi_close(&scope);

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 
 #include "hash/checksum.h"
 
@@ -14,7 +15,7 @@ typedef struct Verification
 {
 	int64		id;
 	int64		mapping_id;
-	const char *method;
+	const char *method;			/* scan, range, sample or keys */
 	int64		source_rows;
 	int64		target_rows;
 	int64		filtered;
@@ -34,10 +35,20 @@ typedef struct Verification
 	uint64		lsn;
 	TimestampTz started_at;
 	Interval	elapsed;
+	int64		job_id;			/* 0: none */
+	bool		finished;
+	Datum		position;		/* jsonb: the last key that was compared; 0: none yet */
+	int64		ranges;			/* how many were compared */
+	int64		range_rows;		/* size of the next one; 0: none yet */
 } Verification;
 
 extern void verification_insert(Verification *v);
-extern bool verification_last_is_clean(int64 mapping_id, char **measured);
+extern Verification *verification_find_open(int64 job_id);
+extern List *verification_list(int64 job_id);
+extern void verification_update(Verification *v);
+extern void verification_sum(int64 job_id, int64 *ranges, int64 *rows, int64 *differing);
+extern bool verification_job_is_clean(int64 job_id);
+extern bool verification_last_is_clean(int64 mapping_id, bool in_one_snapshot, char **measured);
 extern bool verification_last_rejected(int64 mapping_id, double most, char **measured);
 
 #endif							/* MIGRATE_VERIFICATION_H */

@@ -391,7 +391,7 @@ expand_every(const Mapping *m)
 	PushActiveSnapshot(GetLatestSnapshot());
 	without = PointerGetDatum(quarantine_standing(m));
 	spi_open_owner(&scope, m->owner, m->time_zone);
-	plan = SPI_prepare(projection_compare(m, false, without != (Datum) 0 ? KEYS_LEFT_OUT : KEYS_ALL), without != (Datum) 0 ? 1 : 0, (Oid[]) {JSONBARRAYOID});
+	plan = SPI_prepare(projection_compare(m, false, without != (Datum) 0 ? KEYS_LEFT_OUT : KEYS_ALL, NULL), without != (Datum) 0 ? 1 : 0, (Oid[]) {JSONBARRAYOID});
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a comparison: %s", SPI_result_code_string(SPI_result));
 	portal = SPI_cursor_open(NULL, plan, &without, NULL, true);

@@ -58,7 +58,7 @@ measure_start(List **results, const Migration *g)
 
 /* What must hold before anybody may rely on the target. */
 static void
-measure_proof(List **results, const Migration *g)
+measure_proof(List **results, const Migration *g, bool in_one_snapshot)
 {
 	List	   *mappings = mapping_list(g->id, MAPPING_FORWARD);
 	int			complete = 0;
@@ -78,10 +78,11 @@ measure_proof(List **results, const Migration *g)
 	{
 		Mapping    *m = lfirst(lc);
 		char	   *measured;
-		bool		clean = verification_last_is_clean(m->id, &measured);
+		bool		clean = verification_last_is_clean(m->id, in_one_snapshot, &measured);
 
 		add(results, psprintf("verification of %s", name_relation(m->target)),
-			"clean, and newer than the last change", measured, clean);
+			in_one_snapshot ? "clean, in one snapshot, and newer than the last change" : "clean, and newer than the last change",
+			measured, clean);
 		clean = verification_last_rejected(m->id, setting_real(g->settings, "max_rejected_rate"), &measured);
 		add(results, psprintf("rejected rows of %s", name_relation(m->source)),
 			psprintf("a rate of at most %s", setting_text(g->settings, "max_rejected_rate")), measured, clean);
@@ -142,7 +143,7 @@ gate_measure(const Migration *g, const char *to_phase)
 	else if (strcmp(to_phase, "backfill") == 0)
 		measure_writes(&results, g);
 	else if (strcmp(to_phase, "shadow") == 0 || strcmp(to_phase, "soak") == 0)
-		measure_proof(&results, g);
+		measure_proof(&results, g, strcmp(to_phase, "soak") == 0);
 	if (strcmp(to_phase, "soak") == 0)
 		measure_way_back(&results, g);
 	return results;

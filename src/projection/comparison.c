@@ -6,10 +6,15 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "base/quote.h"
 #include "projection/expression.h"
@@ -32,6 +37,13 @@ static const char *
 both(const char *a, const char *b)
 {
 	return a == NULL ? b : b == NULL ? a : psprintf("(%s) AND (%s)", a, b);
+}
+
+/* The rows of a side, named as everywhere. */
+static char *
+side_rows(const Mapping *m, KeyForm form)
+{
+	return form == KEY_OF_SOURCE ? ref_source_rows(m) : psprintf("%s AS " TARGET_ALIAS, quote_relation(m->target));
 }
 
 /* Joins a set of keys to rows, so that LEFT_OUT tells those that are not in it. */
@@ -58,15 +70,16 @@ sketch_call(const Mapping *m, int cells, const char *keys, const char *values)
  */
 static char *
 checksum_select(const Mapping *m, int cells, KeyForm side, const char *values, const char *from, const char *filter,
-				const char *accepted)
+				const char *accepted, const char *span)
 {
 	const char *f = filter ? psprintf(" FILTER (WHERE %s)", filter) : "";
 	const char *call = cells > 0 ? sketch_call(m, cells, ref_key_list(m, side, TARGET_ALIAS), values) :
 		projection_checksum_call(values, list_length(m->columns));
 
-	return psprintf("SELECT count(*), count(*)%s, %s%s, %s FROM %s", f, call, f,
+	return psprintf("SELECT count(*), count(*)%s, %s%s, %s FROM %s%s", f, call, f,
 					accepted == NULL ? "0::bigint" :
-					psprintf("count(*) FILTER (WHERE (%s) AND (%s) IS NOT TRUE)", accepted, filter), from);
+					psprintf("count(*) FILTER (WHERE (%s) AND (%s) IS NOT TRUE)", accepted, filter), from,
+					ref_where_condition(span));
 }
 
 /* The expressions, cast to the target columns' types and typmods. */
@@ -82,8 +95,9 @@ cast_expression_list(const Mapping *m, bool named)
 	{
 		MappingColumn *c = lfirst(lc);
 
-		appendStringInfo(&buf, "%s(%s)::%s", i++ ? ", " : "", c->expression,
-						 ref_target_type(m, c->target));
+		appendStringInfo(&buf, "%s%s", i++ ? ", " : "", ref_cast_expression(m, c->target));
+		if (named && ref_is_key(m, c->target))
+			appendStringInfoString(&buf, ref_collation(m, c->target));
 		if (named)
 			appendStringInfo(&buf, " AS migrate_c%d", i);
 	}
@@ -95,7 +109,7 @@ cast_expression_list(const Mapping *m, bool named)
  * with cells, its sketch, and rows that would pass if they were not rejected.
  */
 char *
-projection_source_checksum(const Mapping *m, int cells, bool without)
+projection_source_checksum(const Mapping *m, int cells, bool without, const KeySpan *span)
 {
 	char	   *rows = ref_source_rows(m);
 	const char *accepted = m->declared_filter ? m->declared_filter : "true";
@@ -105,19 +119,19 @@ projection_source_checksum(const Mapping *m, int cells, bool without)
 		accepted = NULL;		/* nothing is rejected */
 	return checksum_select(m, cells, KEY_OF_SOURCE, cast_expression_list(m, false),
 						   without ? join_keys(m, rows, KEY_OF_SOURCE, NULL) : rows,
-						   both(m->filter, without ? LEFT_OUT : NULL), accepted);
+						   both(m->filter, without ? LEFT_OUT : NULL), accepted, span ? span->source : NULL);
 }
 
 /* Verify: rows, rows in scope, and their checksum or sketch. */
 char *
-projection_target_checksum(const Mapping *m, int cells, bool without)
+projection_target_checksum(const Mapping *m, int cells, bool without, const KeySpan *span)
 {
-	char	   *rows = psprintf("%s AS " TARGET_ALIAS, quote_relation(m->target));
+	char	   *rows = side_rows(m, KEY_OF_TARGET);
 
 	without = without && m->reverse;
 	return checksum_select(m, cells, KEY_OF_TARGET, ref_column_list(m, TARGET_ALIAS "."),
 						   without ? join_keys(m, rows, KEY_OF_TARGET, TARGET_ALIAS) : rows,
-						   both(m->scope, without ? LEFT_OUT : NULL), NULL);
+						   both(m->scope, without ? LEFT_OUT : NULL), NULL, span ? span->target : NULL);
 }
 
 /* The target's columns, named as the expressions are. */
@@ -133,14 +147,14 @@ named_target_columns(const Mapping *m)
 	return buf.data;
 }
 
-/* The sides of the comparison, their columns named migrate_c1, ... */
+/* The sides of the comparison, their columns named migrate_c1, ...; migrate_is is not null where a side has a row. */
 static void
-append_sides(StringInfo buf, const Mapping *m, ComparedKeys which)
+append_sides(StringInfo buf, const Mapping *m, ComparedKeys which, const KeySpan *span)
 {
 	char	   *sources = ref_source_rows(m);
-	char	   *targets = psprintf("%s AS " TARGET_ALIAS, quote_relation(m->target));
-	const char *filter = m->filter;
-	const char *scope = m->scope;
+	char	   *targets = side_rows(m, KEY_OF_TARGET);
+	const char *filter = span ? both(span->source, m->filter) : m->filter;
+	const char *scope = span ? both(span->target, m->scope) : m->scope;
 
 	if (which == KEYS_GIVEN)
 	{
@@ -158,7 +172,7 @@ append_sides(StringInfo buf, const Mapping *m, ComparedKeys which)
 		targets = join_keys(m, targets, KEY_OF_TARGET, TARGET_ALIAS);
 		scope = both(scope, LEFT_OUT);
 	}
-	appendStringInfo(buf, "(SELECT %s FROM %s%s) AS s FULL JOIN (SELECT %s FROM %s%s) AS t ON ",
+	appendStringInfo(buf, "(SELECT true AS migrate_is, %s FROM %s%s) AS s FULL JOIN (SELECT true AS migrate_is, %s FROM %s%s) AS t ON ",
 					 cast_expression_list(m, true), sources, ref_where_condition(filter),
 					 named_target_columns(m), targets, ref_where_condition(scope));
 }
@@ -215,7 +229,7 @@ side_json(const Mapping *m, const char *alias, const char *test)
  * their checksums); the two rows are null unless values is set.
  */
 char *
-projection_compare(const Mapping *m, bool values, ComparedKeys which)
+projection_compare(const Mapping *m, bool values, ComparedKeys which, const KeySpan *span)
 {
 	StringInfoData buf;
 	StringInfoData join;
@@ -223,7 +237,6 @@ projection_compare(const Mapping *m, bool values, ComparedKeys which)
 	StringInfoData columns;
 	StringInfoData key;
 	const char *identical = m->canonical ? "migrate_ext.canonical_identical" : "migrate_ext.identical";
-	int			first_key = 0;
 	ListCell   *lc;
 	int			i = 0;
 
@@ -242,7 +255,6 @@ projection_compare(const Mapping *m, bool values, ComparedKeys which)
 						 "THEN %s END", i > 1 ? ", " : "", identical, i, i, quote_literal_cstr(name));
 		if (!ref_is_key(m, name))
 			continue;
-		first_key = first_key ? first_key : i;
 		appendStringInfo(&join, "%ss.migrate_c%d %s t.migrate_c%d", join.len ? " AND " : "", i,
 						 ref_key_operator(m, name), i);
 		appendStringInfo(&key, "%s%s, coalesce(s.migrate_c%d, t.migrate_c%d)%s", key.len ? ", " : "",
@@ -251,22 +263,19 @@ projection_compare(const Mapping *m, bool values, ComparedKeys which)
 	}
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "SELECT CASE WHEN t.migrate_c%d IS NULL THEN 'missing' "
-					 "WHEN s.migrate_c%d IS NULL THEN 'extra' ELSE 'different' END, "
-					 "jsonb_build_object(%s), CASE WHEN s.migrate_c%d IS NOT NULL AND "
-					 "t.migrate_c%d IS NOT NULL THEN array_remove(ARRAY[%s]::text[], NULL) END, ",
-					 first_key, first_key, key.data, first_key, first_key, columns.data);
+	appendStringInfo(&buf, "SELECT CASE WHEN t.migrate_is IS NULL THEN 'missing' "
+					 "WHEN s.migrate_is IS NULL THEN 'extra' ELSE 'different' END, "
+					 "jsonb_build_object(%s), CASE WHEN s.migrate_is AND t.migrate_is THEN array_remove(ARRAY[%s]::text[], NULL) END, ",
+					 key.data, columns.data);
 	if (values)
 		appendStringInfo(&buf, "%s, %s",
-						 side_json(m, "s", psprintf("s.migrate_c%d IS NOT NULL", first_key)),
-						 side_json(m, "t", psprintf("t.migrate_c%d IS NOT NULL", first_key)));
+						 side_json(m, "s", "s.migrate_is"), side_json(m, "t", "t.migrate_is"));
 	else
 		appendStringInfoString(&buf, "NULL::jsonb, NULL::jsonb");
-	appendStringInfo(&buf, ", CASE WHEN s.migrate_c%d IS NOT NULL THEN %s END, CASE WHEN t.migrate_c%d IS NOT NULL THEN %s END FROM ",
-					 first_key, row_checksum_call(m, "s"), first_key, row_checksum_call(m, "t"));
-	append_sides(&buf, m, which);
-	appendStringInfo(&buf, "%s WHERE s.migrate_c%d IS NULL OR t.migrate_c%d IS NULL OR NOT (%s)",
-					 join.data, first_key, first_key, same.data);
+	appendStringInfo(&buf, ", CASE WHEN s.migrate_is THEN %s END, CASE WHEN t.migrate_is THEN %s END FROM ",
+					 row_checksum_call(m, "s"), row_checksum_call(m, "t"));
+	append_sides(&buf, m, which, span);
+	appendStringInfo(&buf, "%s WHERE s.migrate_is IS NULL OR t.migrate_is IS NULL OR NOT (%s)", join.data, same.data);
 	return buf.data;
 }
 
@@ -331,4 +340,166 @@ projection_keys_by_hash(const Mapping *m)
 					ref_and_condition(m->filter),
 					ref_key_json(m, KEY_OF_TARGET, TARGET_ALIAS), quote_relation(m->target),
 					ref_key_list(m, KEY_OF_TARGET, TARGET_ALIAS), ref_and_condition(m->scope));
+}
+
+/* Have the key's types an order that the server's own operators tell? */
+bool
+projection_has_key_order(const Mapping *m)
+{
+	ListCell   *lc;
+
+	foreach(lc, m->key)
+	{
+		TypeCacheEntry *entry = lookup_type_cache(get_atttype(m->target, ref_target_attnum(m, lfirst(lc))), TYPECACHE_GT_OPR);
+
+		if (!OidIsValid(entry->gt_opr) || entry->gt_opr >= FirstNormalObjectId)
+			return false;
+	}
+	return true;
+}
+
+/* The key's columns of a side, in its order. */
+static char *
+ordered_key(const Mapping *m, KeyForm form)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(m->key); i++)
+		appendStringInfo(&buf, "%s%s%s", i ? ", " : "", ref_key_operand(m, form, TARGET_ALIAS, i), ref_collation(m, list_nth(m->key, i)));
+	return buf.data;
+}
+
+/* The values of a key that travels, in the same way. */
+static char *
+key_values(const Mapping *m, Datum key)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(m->key); i++)
+	{
+		const char *name = list_nth(m->key, i);
+		Datum		value = DirectFunctionCall2(jsonb_object_field_text, key, CStringGetTextDatum(name));
+
+		appendStringInfo(&buf, "%s%s::%s%s", i ? ", " : "", quote_literal_cstr(TextDatumGetCString(value)),
+						 ref_target_type(m, name), ref_collation(m, list_nth(m->key, i)));
+	}
+	return buf.data;
+}
+
+/* May key column i of a side be null? */
+static bool
+may_be_null(const Mapping *m, KeyForm form, int i)
+{
+	const char *name = list_nth(m->key, i);
+	const char *column = form == KEY_OF_TARGET ? name : projection_copied_column(m, name);
+	Oid			relid = form == KEY_OF_TARGET ? m->target : m->source;
+	HeapTuple	tuple = column ? SearchSysCacheAttName(relid, column) : NULL;
+	bool		result = !HeapTupleIsValid(tuple) || !((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+/* A test of the key columns of a side that may be null, such as "IS NULL", put together; NULL if there are none. */
+static char *
+null_test(const Mapping *m, KeyForm form, const char *test, const char *between)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(m->key); i++)
+	{
+		if (may_be_null(m, form, i))
+			appendStringInfo(&buf, "%s%s %s", buf.len > 0 ? between : "", ref_key_operand(m, form, TARGET_ALIAS, i), test);
+	}
+	return buf.len > 0 ? buf.data : NULL;
+}
+
+/*
+ * Where in the order of keys a side's row is.  A key of which a column is null is behind
+ * all others.
+ */
+static char *
+span_condition(const Mapping *m, KeyForm form, Datum after, Datum upto)
+{
+	StringInfoData buf;
+	const char *key = ordered_key(m, form);
+	const char *nulls = null_test(m, form, "IS NULL", " OR ");
+
+	initStringInfo(&buf);
+	if (after != (Datum) 0)
+		appendStringInfo(&buf, "ROW(%s) > ROW(%s)", key, key_values(m, after));
+	if (upto != (Datum) 0)
+		appendStringInfo(&buf, "%sROW(%s) <= ROW(%s)", buf.len > 0 ? " AND " : "", key, key_values(m, upto));
+	else if (after == (Datum) 0)
+		return NULL;			/* all rows */
+	else
+		return nulls == NULL ? buf.data : psprintf("%s OR %s", buf.data, nulls);
+	return (char *) both(buf.data, null_test(m, form, "IS NOT NULL", " AND "));
+}
+
+/*
+ * Verify: the rows whose keys are greater than one and not greater than another; 0: there is no such bound.
+ * The spans from no bound to no bound hold each row once.
+ */
+KeySpan *
+projection_key_span(const Mapping *m, Datum after, Datum upto)
+{
+	KeySpan    *span = palloc(sizeof(KeySpan));
+
+	span->source = span_condition(m, KEY_OF_SOURCE, after, upto);
+	span->target = span_condition(m, KEY_OF_TARGET, after, upto);
+	return span;
+}
+
+/* Verify: the key that ends a span of at most $1 + 1 rows of either side; no row where it is the last one. */
+char *
+projection_span_end(const Mapping *m, Datum after)
+{
+	StringInfoData buf;
+	StringInfoData order;
+
+	initStringInfo(&buf);
+	initStringInfo(&order);
+	for (int i = 0; i < list_length(m->key); i++)
+		appendStringInfo(&order, "%smigrate_k%d", i ? ", " : "", i + 1);
+	appendStringInfoString(&buf, "SELECT migrate_j FROM (");
+	for (KeyForm form = KEY_OF_SOURCE; form <= KEY_OF_TARGET; form++)
+	{
+		const char *key = ordered_key(m, form);
+
+		appendStringInfo(&buf, "%s(SELECT %s AS migrate_j", form == KEY_OF_TARGET ? " UNION ALL " : "", ref_key_json(m, form, TARGET_ALIAS));
+		for (int i = 0; i < list_length(m->key); i++)
+			appendStringInfo(&buf, ", %s%s AS migrate_k%d", ref_key(m, form, TARGET_ALIAS, i), ref_collation(m, list_nth(m->key, i)), i + 1);
+		appendStringInfo(&buf, " FROM %s%s ORDER BY %s OFFSET $1 LIMIT 1)", side_rows(m, form),
+						 ref_where_condition(both(after == (Datum) 0 ? NULL : psprintf("ROW(%s) > ROW(%s)", key, key_values(m, after)),
+												  null_test(m, form, "IS NOT NULL", " AND "))), key);
+	}
+	appendStringInfo(&buf, ") AS migrate_x ORDER BY %s LIMIT 1", order.data);
+	return buf.data;
+}
+
+/* Verify: $1 keys of random rows of each side, of a random share of their blocks; 0: of all. */
+char *
+projection_sample_keys(const Mapping *m, double source_percent, double target_percent)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (KeyForm form = KEY_OF_SOURCE; form <= KEY_OF_TARGET; form++)
+	{
+		double		percent = form == KEY_OF_SOURCE ? source_percent : target_percent;
+		const char *condition = form == KEY_OF_SOURCE ? m->filter : m->scope;
+
+		appendStringInfo(&buf, "%s(SELECT %s FROM %s", form == KEY_OF_TARGET ? " UNION " : "", ref_key_json(m, form, TARGET_ALIAS),
+						 side_rows(m, form));
+		if (percent > 0)
+			appendStringInfo(&buf, " TABLESAMPLE SYSTEM (%g)", percent);
+		appendStringInfo(&buf, "%s ORDER BY random() LIMIT $1)",
+						 ref_where_condition(both(condition, null_test(m, form, "IS NOT NULL", " AND "))));
+	}
+	return buf.data;
 }

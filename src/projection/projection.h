@@ -74,11 +74,25 @@ typedef enum ComparedKeys
 	KEYS_GIVEN
 } ComparedKeys;
 
-/* Verify: with "without", parameter $1 is a jsonb[] of keys whose rows are left out; with cells, a sketch. */
+/* Conditions on the rows of either side: an interval of keys. */
+typedef struct KeySpan
+{
+	char	   *source;
+	char	   *target;
+} KeySpan;
+
+/*
+ * Verify: with a span, of these rows only.  With "without", parameter $1 is a jsonb[] of keys
+ * whose rows are left out; with cells, a sketch.
+ */
 extern char *projection_checksum_call(const char *values, int n);
-extern char *projection_source_checksum(const Mapping *m, int cells, bool without);
-extern char *projection_target_checksum(const Mapping *m, int cells, bool without);
-extern char *projection_compare(const Mapping *m, bool values, ComparedKeys which);
+extern char *projection_source_checksum(const Mapping *m, int cells, bool without, const KeySpan *span);
+extern char *projection_target_checksum(const Mapping *m, int cells, bool without, const KeySpan *span);
+extern char *projection_compare(const Mapping *m, bool values, ComparedKeys which, const KeySpan *span);
+extern bool projection_has_key_order(const Mapping *m);
+extern KeySpan *projection_key_span(const Mapping *m, Datum after, Datum upto);
+extern char *projection_span_end(const Mapping *m, Datum after);
+extern char *projection_sample_keys(const Mapping *m, double source_percent, double target_percent);
 extern char *projection_keys_by_hash(const Mapping *m);
 extern char *projection_compare_multisets(const Mapping *m, bool values);
 extern char *projection_ambiguous_keys(const Mapping *m);

@@ -89,14 +89,33 @@ ref_key_operator(const Mapping *m, const char *name)
 	return result;
 }
 
-/* The expression that gives a key column, cast to the column's type. */
+/* " COLLATE ...": a column's collation, if its type has one. */
+static const char *
+column_collation(Oid relid, AttrNumber attnum)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	get_atttypetypmodcoll(relid, attnum, &type, &typmod, &collation);
+	return OidIsValid(collation) ? psprintf(" COLLATE %s", quote_collation(collation)) : "";
+}
+
+/* The same, of a target column. */
+const char *
+ref_collation(const Mapping *m, const char *name)
+{
+	return column_collation(m->target, ref_target_attnum(m, name));
+}
+
+/* The expression that gives a target column, cast to its type. */
 char *
-ref_key_expression(const Mapping *m, const char *name)
+ref_cast_expression(const Mapping *m, const char *name)
 {
 	MappingColumn *c = projection_column(m, name);
 
 	if (c == NULL)
-		elog(ERROR, "key column \"%s\" of mapping " INT64_FORMAT " is not mapped", name, m->id);
+		elog(ERROR, "column \"%s\" of mapping " INT64_FORMAT " is not mapped", name, m->id);
 	return psprintf("(%s)::%s", c->expression, ref_target_type(m, name));
 }
 
@@ -108,7 +127,7 @@ ref_key(const Mapping *m, KeyForm form, const char *alias, int i)
 	switch (form)
 	{
 		case KEY_OF_SOURCE:
-			return ref_key_expression(m, name);
+			return ref_cast_expression(m, name);
 		case KEY_OF_TARGET:
 			return psprintf("%s.%s", alias, quote_identifier(name));
 		case KEY_OF_SET:
@@ -131,8 +150,8 @@ comparable(Oid a, Oid b)
  * named without the cast to the target's type, behind which an index on it
  * could not be used.
  */
-static char *
-key_operand(const Mapping *m, KeyForm form, const char *alias, int i)
+char *
+ref_key_operand(const Mapping *m, KeyForm form, const char *alias, int i)
 {
 	const char *name = list_nth(m->key, i);
 	char	   *copied;
@@ -147,6 +166,24 @@ key_operand(const Mapping *m, KeyForm form, const char *alias, int i)
 	return ref_key(m, form, alias, i);
 }
 
+/*
+ * The operand of an equality.  Keys of a set have the target's collation; a
+ * source column has its own, explicitly: two different ones could not be
+ * compared, and an index on it has this one.
+ */
+static char *
+equal_operand(const Mapping *m, KeyForm form, const char *alias, int i)
+{
+	const char *name = list_nth(m->key, i);
+	char	   *operand = ref_key_operand(m, form, alias, i);
+	char	   *copied = projection_copied_column(m, name);
+
+	if (form != KEY_OF_SOURCE)
+		return operand;
+	return psprintf("%s%s", operand, copied != NULL && operand[0] != '(' ?
+					column_collation(m->source, get_attnum(m->source, copied)) : ref_collation(m, name));
+}
+
 /* left.k1 = right.k1 AND ... */
 char *
 ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
@@ -157,9 +194,9 @@ ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
 	initStringInfo(&buf);
 	for (int i = 0; i < list_length(m->key); i++)
 		appendStringInfo(&buf, "%s%s %s %s", i ? " AND " : "",
-						 key_operand(m, left, left_alias, i),
+						 equal_operand(m, left, left_alias, i),
 						 ref_key_operator(m, list_nth(m->key, i)),
-						 key_operand(m, right, right_alias, i));
+						 equal_operand(m, right, right_alias, i));
 	return buf.data;
 }
 
@@ -208,8 +245,8 @@ ref_key_set(const Mapping *m)
 	{
 		const char *name = list_nth(m->key, i);
 
-		appendStringInfo(&buf, "%s(migrate_j ->> %s)::%s AS migrate_k%d", i ? ", " : "",
-						 quote_literal_cstr(name), ref_target_type(m, name), i + 1);
+		appendStringInfo(&buf, "%s(migrate_j ->> %s)::%s%s AS migrate_k%d", i ? ", " : "",
+						 quote_literal_cstr(name), ref_target_type(m, name), ref_collation(m, name), i + 1);
 	}
 	appendStringInfoString(&buf, ", migrate_n FROM unnest($1) WITH ORDINALITY AS migrate_u(migrate_j, migrate_n)) AS " KEYS_ALIAS);
 	return buf.data;
@@ -274,8 +311,8 @@ ref_transition_key_set(const Mapping *m, const char *table, const char *alias)
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "(SELECT ");
 	for (int i = 0; i < list_length(m->key); i++)
-		appendStringInfo(&buf, "%s%s AS migrate_k%d", i ? ", " : "",
-						 ref_key(m, KEY_OF_SOURCE, NULL, i), i + 1);
+		appendStringInfo(&buf, "%s%s%s AS migrate_k%d", i ? ", " : "",
+						 ref_key(m, KEY_OF_SOURCE, NULL, i), ref_collation(m, list_nth(m->key, i)), i + 1);
 	appendStringInfo(&buf, " FROM %s%s) AS %s", ref_transition_rows(m, table),
 					 ref_where_condition(m->filter), alias);
 	return buf.data;

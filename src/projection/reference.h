@@ -27,8 +27,10 @@ extern AttrNumber ref_target_attnum(const Mapping *m, const char *name);
 extern char *ref_target_type(const Mapping *m, const char *name);
 extern bool	ref_is_key(const Mapping *m, const char *name);
 extern char *ref_key_operator(const Mapping *m, const char *name);
-extern char *ref_key_expression(const Mapping *m, const char *name);
+extern const char *ref_collation(const Mapping *m, const char *name);
+extern char *ref_cast_expression(const Mapping *m, const char *name);
 extern char *ref_key(const Mapping *m, KeyForm form, const char *alias, int i);
+extern char *ref_key_operand(const Mapping *m, KeyForm form, const char *alias, int i);
 extern char *ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
 		   KeyForm right, const char *right_alias);
 extern char *ref_key_json(const Mapping *m, KeyForm form, const char *alias);

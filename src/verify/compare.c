@@ -9,7 +9,7 @@
  *
  * One pass over each side computes the count, the set checksum and a difference
  * sketch, which tells the keys that differ.  Only where these are too many are all
- * rows of the two sides joined.
+ * rows of the two sides joined.  A span of keys, which is small, is joined at once.
  */
 #include "postgres.h"
 
@@ -39,12 +39,25 @@
 /* How many times as large the second sketch is. */
 #define SKETCH_GROWTH 32
 
-/* The keys that are pending in the snapshot. */
-typedef struct PendingKeys
+/* A set of keys. */
+typedef struct KeySet
 {
-	HTAB	   *table;			/* of char * */
+	HTAB	   *table;			/* of char *; NULL: none */
 	bool		every;
-} PendingKeys;
+} KeySet;
+
+/* A comparison under way. */
+typedef struct Comparing
+{
+	const Mapping *m;
+	const CompareOptions *options;
+	const KeySpan *span;		/* NULL: all keys */
+	ArrayType  *without;		/* keys of rejected rows, or NULL */
+	bool		pending_known;
+	KeySet		pending;		/* keys in the dirty queue */
+	KeySet		rejected;		/* those of "without", where keys are given */
+	Comparison *c;
+} Comparing;
 
 static uint32
 hash_text(const void *key, Size size)
@@ -58,42 +71,75 @@ match_text(const void *a, const void *b, Size size)
 	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-/* Reads the dirty queue; returns how many distinct keys it holds. */
-static int64
-read_pending(const Mapping *m, PendingKeys *pending)
+/* Makes room for so many keys. */
+static void
+key_set_create(KeySet *set, int size)
 {
 	HASHCTL		ctl = {0};
-	List	   *keys;
-	ListCell   *lc;
 
-	dirty_key_read_pending(m->id, &keys, &pending->every);
 	ctl.keysize = sizeof(char *);
 	ctl.entrysize = sizeof(char *);
 	ctl.hash = hash_text;
 	ctl.match = match_text;
 	ctl.hcxt = CurrentMemoryContext;
-	pending->table = hash_create("pending keys", Max(list_length(keys), 16), &ctl,
-								 HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	set->table = hash_create("keys", Max(size, 16), &ctl, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+}
+
+static char *
+key_text(Datum key)
+{
+	return JsonbToCString(NULL, &DatumGetJsonbP(key)->root, 0);
+}
+
+static bool
+key_set_has(const KeySet *set, Datum key)
+{
+	char	   *text;
+
+	if (set->every)
+		return true;
+	if (set->table == NULL || hash_get_num_entries(set->table) == 0 || key == (Datum) 0)
+		return false;
+	text = key_text(key);
+	return hash_search(set->table, &text, HASH_FIND, NULL) != NULL;
+}
+
+/* Reads the dirty queue; returns how many distinct keys it holds. */
+static int64
+read_pending(Comparing *w)
+{
+	List	   *keys;
+	ListCell   *lc;
+
+	dirty_key_read_pending(w->m->id, &keys, &w->pending.every);
+	key_set_create(&w->pending, list_length(keys));
 	foreach(lc, keys)
 	{
 		char	   *key = lfirst(lc);
 
-		(void) hash_search(pending->table, &key, HASH_ENTER, NULL);
+		(void) hash_search(w->pending.table, &key, HASH_ENTER, NULL);
 	}
+	w->pending_known = true;
 	return list_length(keys);
 }
 
-static bool
-is_pending(const PendingKeys *pending, Datum key)
+/* The keys that are left out, as a set. */
+static void
+read_rejected(Comparing *w)
 {
-	char	   *text;
+	Datum	   *keys;
+	int			n;
 
-	if (pending->every)
-		return true;
-	if (key == (Datum) 0)
-		return false;
-	text = JsonbToCString(NULL, &DatumGetJsonbP(key)->root, 0);
-	return hash_search(pending->table, &text, HASH_FIND, NULL) != NULL;
+	if (w->without == NULL)
+		return;
+	deconstruct_array(w->without, JSONBOID, -1, false, TYPALIGN_INT, &keys, NULL, &n);
+	key_set_create(&w->rejected, n);
+	for (int i = 0; i < n; i++)
+	{
+		char	   *key = key_text(keys[i]);
+
+		(void) hash_search(w->rejected.table, &key, HASH_ENTER, NULL);
+	}
 }
 
 /* What one pass over a side finds. */
@@ -106,15 +152,15 @@ typedef struct Side
 	Checksum	checksum;
 } Side;
 
-/* Reads a side, without some keys. */
+/* Reads a side, without the keys that are left out. */
 static void
-read_side(const Mapping *m, const char *sql, ArrayType *without, Side *side)
+read_side(const Comparing *w, const char *sql, Side *side)
 {
-	SpiArg		arg = spi_datum(JSONBARRAYOID, PointerGetDatum(without), without == NULL);
+	SpiArg		arg = spi_datum(JSONBARRAYOID, PointerGetDatum(w->without), w->without == NULL);
 	SpiScope	scope;
 
-	spi_open_owner(&scope, m->owner, m->time_zone);
-	spi_read(sql, &arg, without != NULL ? 1 : 0);
+	spi_open_owner(&scope, w->m->owner, w->m->time_zone);
+	spi_read(sql, &arg, w->without != NULL ? 1 : 0);
 	side->rows = spi_get_int8(0, 1);
 	side->in_scope = spi_get_int8(0, 2);
 	side->sketch = spi_get_copy(&scope, 0, 3);
@@ -125,10 +171,10 @@ read_side(const Mapping *m, const char *sql, ArrayType *without, Side *side)
 
 /* Reads both sides, a pass over each. */
 static void
-read_sides(const Mapping *m, int cells, ArrayType *without, Side *source, Side *target)
+read_sides(const Comparing *w, int cells, Side *source, Side *target)
 {
-	read_side(m, projection_source_checksum(m, cells, without != NULL), without, source);
-	read_side(m, projection_target_checksum(m, cells, without != NULL), without, target);
+	read_side(w, projection_source_checksum(w->m, cells, w->without != NULL, w->span), source);
+	read_side(w, projection_target_checksum(w->m, cells, w->without != NULL, w->span), target);
 }
 
 /* Does a key stand for itself in a sketch? */
@@ -169,12 +215,15 @@ keys_of(const Mapping *m, ArrayType *numbers)
 
 /* Keeps a difference, as long as there is room. */
 static void
-keep(Comparison *c, const SpiScope *scope, uint64 row, int limit)
+keep(Comparing *w, const SpiScope *scope, uint64 row)
 {
+	Comparison *c = w->c;
 	Divergence *d;
 
-	if (c->ndivergences >= limit)
+	if (c->ndivergences >= w->options->max_divergences)
 		return;
+	if (c->divergences == NULL)
+		c->divergences = MemoryContextAllocExtended(scope->caller, sizeof(Divergence) * w->options->max_divergences, MCXT_ALLOC_HUGE);
 	d = &c->divergences[c->ndivergences++];
 	d->kind = spi_get_copy(scope, row, 1);
 	d->key = spi_get_copy(scope, row, 2);
@@ -194,17 +243,22 @@ row_checksum(uint64 row, int column)
 
 /* Counts a differing row as what it is. */
 static void
-count_difference(const Mapping *m, const PendingKeys *pending, Comparison *c,
-				 const SpiScope *scope, uint64 row, int limit)
+count_difference(Comparing *w, const SpiScope *scope, uint64 row)
 {
-	Verification *v = &c->totals;
+	Verification *v = &w->c->totals;
 	char	   *kind = TextDatumGetCString(spi_get_datum(row, 1));
-	bool		in_queue = is_pending(pending, spi_get_datum(row, 2));
+	Datum		key = spi_get_datum(row, 2);
+	bool		in_queue = key_set_has(&w->pending, key);
 
-	c->nseen++;
-	if (in_queue || (strcmp(kind, "missing") == 0 && !m->complete && !m->reverse))
+	if (key_set_has(&w->rejected, key))
 	{
-		v->pending += in_queue && !pending->every ? 0 : 1;	/* the queue's keys were counted */
+		v->rejected++;
+		return;
+	}
+	w->c->nseen++;
+	if (in_queue || (strcmp(kind, "missing") == 0 && !w->m->complete && !w->m->reverse))
+	{
+		v->pending += in_queue && w->c->queue_counted && !w->pending.every ? 0 : 1;
 		checksum_add(&v->pending_checksum, row_checksum(row, 6));
 		checksum_subtract(&v->pending_checksum, row_checksum(row, 7));
 		return;
@@ -215,21 +269,22 @@ count_difference(const Mapping *m, const PendingKeys *pending, Comparison *c,
 		v->extra++;
 	else
 		v->different++;
-	keep(c, scope, row, limit);
+	keep(w, scope, row);
 }
 
 /* Joins the two sides, or what they have of some keys, and counts the rows that differ. */
 static void
-find_differences(const Mapping *m, const PendingKeys *pending, ArrayType *keys, ComparedKeys which, int limit, bool values,
-				 Comparison *c)
+find_differences(Comparing *w, ArrayType *keys, ComparedKeys which)
 {
 	Datum		arg = PointerGetDatum(keys);
 	SpiScope	scope;
 	SPIPlanPtr	plan;
 	Portal		portal;
 
-	spi_open_owner(&scope, m->owner, m->time_zone);
-	plan = SPI_prepare(projection_compare(m, values, which), which != KEYS_ALL ? 1 : 0, (Oid[]) {JSONBARRAYOID});
+	if (!w->pending_known)
+		(void) read_pending(w);
+	spi_open_owner(&scope, w->m->owner, w->m->time_zone);
+	plan = SPI_prepare(projection_compare(w->m, w->options->values, which, w->span), which != KEYS_ALL ? 1 : 0, (Oid[]) {JSONBARRAYOID});
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a comparison: %s", SPI_result_code_string(SPI_result));
 	portal = SPI_cursor_open(NULL, plan, &arg, NULL, true);
@@ -239,7 +294,7 @@ find_differences(const Mapping *m, const PendingKeys *pending, ArrayType *keys, 
 		if (SPI_processed == 0)
 			break;
 		for (uint64 i = 0; i < SPI_processed; i++)
-			count_difference(m, pending, c, &scope, i, limit);
+			count_difference(w, &scope, i);
 		SPI_freetuptable(SPI_tuptable);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -247,34 +302,40 @@ find_differences(const Mapping *m, const PendingKeys *pending, ArrayType *keys, 
 	spi_close(&scope);
 }
 
+/* Joins all rows but those that are left out. */
+static void
+find_all_differences(Comparing *w)
+{
+	find_differences(w, w->without, w->without != NULL ? KEYS_LEFT_OUT : KEYS_ALL);
+}
+
 /*
  * Finds the rows that differ by the sketches, the second time by larger ones.  False
  * if there are too many, as while a copy is under way: then all rows are joined.
  */
 static bool
-find_by_sketch(const Mapping *m, const PendingKeys *pending, ArrayType *without, int cells, Side *source, Side *target,
-			   int limit, bool values, Comparison *c)
+find_by_sketch(Comparing *w, Side *source, Side *target)
 {
 	ArrayType  *numbers = sketch_difference(source->sketch, target->sketch);
 	ArrayType  *keys;
-	int			larger = Min(cells * SKETCH_GROWTH, SKETCH_MAX_CELLS);
+	int			larger = Min(w->options->cells * SKETCH_GROWTH, SKETCH_MAX_CELLS);
 
-	if (numbers == NULL && mapping_is_settled(m) && llabs((long long) (source->in_scope - target->in_scope)) < (int64) larger / 2)
+	if (numbers == NULL && mapping_is_settled(w->m) && llabs((long long) (source->in_scope - target->in_scope)) < (int64) larger / 2)
 	{
-		read_sides(m, larger, without, source, target);
+		read_sides(w, larger, source, target);
 		numbers = sketch_difference(source->sketch, target->sketch);
 	}
-	if (numbers == NULL || (keys = keys_of(m, numbers)) == NULL)
+	if (numbers == NULL || (keys = keys_of(w->m, numbers)) == NULL)
 		return false;
-	find_differences(m, pending, keys, KEYS_GIVEN, limit, values, c);
+	find_differences(w, keys, KEYS_GIVEN);
 
 	/* rows of one key that are there several times are told by nothing but all of them */
-	return c->nseen > 0;
+	return w->c->nseen > 0;
 }
 
-/* Notes which snapshot this is. */
-static void
-read_snapshot(Verification *v)
+/* Notes which snapshot the active one is. */
+void
+compare_note_snapshot(Verification *v)
 {
 	SpiScope	scope;
 
@@ -287,40 +348,94 @@ read_snapshot(Verification *v)
 		v->lsn = GetXLogInsertRecPtr();
 }
 
-/*
- * Compares in the active snapshot, by a sketch of so many cells at first.  At most max_divergences differences are
- * kept, with both rows where values is set; the totals count all.
- */
-void
-compare_mapping(const Mapping *m, int cells, int max_divergences, bool values, Comparison *c)
+/* Begins a comparison by a method, in the active snapshot. */
+static void
+begin(Comparing *w, const Mapping *m, const CompareOptions *options, const KeySpan *span, const char *method, Comparison *c)
 {
-	Verification *v = &c->totals;
-	PendingKeys pending;
-	ArrayType  *without;
+	memset(w, 0, sizeof(Comparing));
+	memset(c, 0, sizeof(Comparison));
+	w->m = m;
+	w->options = options;
+	w->span = span;
+	w->c = c;
+	c->totals.mapping_id = m->id;
+	c->totals.method = method;
+	c->totals.finished = true;
+	c->totals.started_at = GetCurrentTimestamp();
+	compare_note_snapshot(&c->totals);
+	w->without = quarantine_standing(m);
+}
+
+/* Notes what the two passes have found; true if the sides are equal. */
+static bool
+note_sides(Verification *v, const Side *source, const Side *target)
+{
+	v->source_rows = source->rows;
+	v->rejected = source->rejected;
+	v->filtered = source->rows - source->in_scope - source->rejected;
+	v->target_rows = target->in_scope;
+	v->source_checksum = source->checksum;
+	v->target_checksum = target->checksum;
+	v->checksum_match = source->in_scope == target->in_scope && checksum_equal(source->checksum, target->checksum);
+	return v->checksum_match;
+}
+
+static void
+end(Comparing *w)
+{
+	Verification *v = &w->c->totals;
+
+	v->clean = v->checksum_match && v->pending == 0;
+	v->elapsed.time = GetCurrentTimestamp() - v->started_at;
+}
+
+/* Compares all rows in the active snapshot. */
+void
+compare_all(const Mapping *m, const CompareOptions *options, Comparison *c)
+{
+	Comparing	w;
 	Side		source;
 	Side		target;
-	TimestampTz started = GetCurrentTimestamp();
 
-	memset(c, 0, sizeof(Comparison));
-	c->divergences = palloc_extended(sizeof(Divergence) * Max(max_divergences, 1), MCXT_ALLOC_HUGE);
-	v->mapping_id = m->id;
-	v->method = "scan";
-	v->started_at = started;
-	read_snapshot(v);
-	v->pending = read_pending(m, &pending);
-	without = quarantine_standing(m);
-	read_sides(m, cells, without, &source, &target);
-	v->source_rows = source.rows;
-	v->rejected = source.rejected;
-	v->filtered = source.rows - source.in_scope - source.rejected;
-	v->target_rows = target.in_scope;
-	v->source_checksum = source.checksum;
-	v->target_checksum = target.checksum;
-	v->checksum_match = source.in_scope == target.in_scope && checksum_equal(source.checksum, target.checksum);
-	if (!v->checksum_match && !find_by_sketch(m, &pending, without, cells, &source, &target, max_divergences, values, c))
-		find_differences(m, &pending, without, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL, max_divergences, values, c);
-	if (pending.every)
-		v->pending = Max(v->pending, 1);
-	v->clean = v->checksum_match && v->pending == 0;
-	v->elapsed.time = GetCurrentTimestamp() - started;
+	begin(&w, m, options, NULL, "scan", c);
+	c->totals.pending = read_pending(&w);
+	c->queue_counted = true;
+	read_sides(&w, options->cells, &source, &target);
+	if (!note_sides(&c->totals, &source, &target) && !find_by_sketch(&w, &source, &target))
+		find_all_differences(&w);
+	if (w.pending.every)
+		c->totals.pending = Max(c->totals.pending, 1);
+	end(&w);
+}
+
+/* Compares the rows of a span of keys in the active snapshot. */
+void
+compare_span(const Mapping *m, const CompareOptions *options, const KeySpan *span, Comparison *c)
+{
+	Comparing	w;
+	Side		source;
+	Side		target;
+
+	begin(&w, m, options, span, "range", c);
+	read_sides(&w, SKETCH_MIN_CELLS, &source, &target);
+	if (!note_sides(&c->totals, &source, &target))
+		find_all_differences(&w);
+	end(&w);
+}
+
+/* Compares the rows of some keys, a jsonb[] of distinct ones, in the active snapshot: "sample" or "keys". */
+void
+compare_keys(const Mapping *m, const CompareOptions *options, ArrayType *keys, const char *method, Comparison *c)
+{
+	Comparing	w;
+	Verification *v = &c->totals;
+	int64		n = ArrayGetNItems(ARR_NDIM(keys), ARR_DIMS(keys));
+
+	begin(&w, m, options, NULL, method, c);
+	read_rejected(&w);
+	find_differences(&w, keys, KEYS_GIVEN);
+	v->source_rows = n - v->extra;
+	v->target_rows = n - v->missing - v->rejected;
+	v->checksum_match = c->nseen == 0;
+	end(&w);
 }

@@ -167,10 +167,10 @@ is_equal(const Mapping *m)
 	if (m->canonical)
 		return false;
 	spi_open_owner(&scope, m->owner, NULL);
-	spi_read(projection_source_checksum(m, 0, false), SPI_NO_ARGS);
+	spi_read(projection_source_checksum(m, 0, false, NULL), SPI_NO_ARGS);
 	rows = spi_get_int8(0, 2);
 	checksum = spi_get_text(&scope, 0, 3);
-	spi_read(projection_target_checksum(m, 0, false), SPI_NO_ARGS);
+	spi_read(projection_target_checksum(m, 0, false, NULL), SPI_NO_ARGS);
 	equal = rows == spi_get_int8(0, 2) && strcmp(checksum, TextDatumGetCString(spi_get_datum(0, 3))) == 0;
 	spi_close(&scope);
 	return equal;
@@ -297,7 +297,7 @@ migrate_compare(PG_FUNCTION_ARGS)
 	if (multisets && m->key != NIL)
 		ereport(NOTICE,
 				(errmsg("the key does not identify each row: rows are compared as multisets")));
-	found = find_differences(m, multisets ? projection_compare_multisets(m, values) : projection_compare(m, values, KEYS_ALL),
+	found = find_differences(m, multisets ? projection_compare_multisets(m, values) : projection_compare(m, values, KEYS_ALL, NULL),
 							 multisets, max_rows, rsinfo);
 	if (found > max_rows)
 		ereport(NOTICE,

@@ -14,6 +14,11 @@
 typedef void (*VerifiedHook) (const Migration *g);
 extern VerifiedHook verified_hook;
 
-extern Comparison *verify_migration(const Migration *g, int *n);
+/* Lets a worker verify by ranges; returns the job. */
+typedef int64 (*VerifyRangesHook) (const Migration *g);
+extern VerifyRangesHook verify_ranges_hook;
+
+extern void verify_options(const Migration *g, CompareOptions *options);
+extern void verify_store(Comparison *c);
 
 #endif							/* MIGRATE_VERIFY_H */

@@ -54,6 +54,7 @@
 #include "worker/pace.h"
 #include "worker/rebuild.h"
 #include "worker/sync_job.h"
+#include "worker/verify_job.h"
 
 /* Milliseconds between two looks while paused or waiting for other workers. */
 #define POLL_MS 100
@@ -255,6 +256,8 @@ take_turn(int64 job_id)
 	}
 	if (strcmp(job->kind, "sync") == 0)
 		return sync_turn(job, g);
+	if (strcmp(job->kind, "verify") == 0)
+		return verify_turn(job, g);
 	if (is_surplus(job))
 		return TURN_END;
 	if (!pace_may_go(job, g))

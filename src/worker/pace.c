@@ -85,7 +85,8 @@ pace_may_go(const Job *job, const Migration *g)
 		watch_lag(job, g, &t);
 	}
 	job_set_throttle(job->id, t.reason);
-	sample(job, g, &t, setting_int(g->settings, "sample_interval"));
+	if (strcmp(job->kind, "backfill") == 0)
+		sample(job, g, &t, setting_int(g->settings, "sample_interval"));
 	if (t.reason != NULL)
 		job_show(g, g->paused ? "paused" : psprintf("waiting: %s", t.reason));
 	return t.reason == NULL;

@@ -216,7 +216,7 @@ Datum
 migrate_resume(PG_FUNCTION_ARGS)
 {
 	Migration  *g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	Job		   *job = job_find_open(g->id, "backfill");
+	static const char *const kinds[] = {"backfill", "verify"};
 
 	if (g->paused)
 	{
@@ -229,8 +229,12 @@ migrate_resume(PG_FUNCTION_ARGS)
 		mapping_invalidate(g->id);
 		event_record(g, "resumed", NULL, NULL, "dual writes");
 	}
-	if (job != NULL && !launch_job_is_running(job->id))
+	for (int i = 0; i < lengthof(kinds); i++)
 	{
+		Job		   *job = job_find_open(g->id, kinds[i]);
+
+		if (job == NULL || launch_job_is_running(job->id))
+			continue;
 		job_request_again(job->id, 0, 0, NULL);
 		launch_workers(g, job->id, Max(1, job->workers));
 	}

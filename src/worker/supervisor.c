@@ -71,11 +71,11 @@ work_resume(void *arg)
 	tries = job_note_resumption(job->id);
 	if (tries == MAX_RESUMPTIONS + 1)
 		event_record(g, "alarm", NULL, NULL,
-					 psprintf("the backfill was resumed %d times and did not come forward: it is left alone", MAX_RESUMPTIONS));
+					 psprintf("the %s was resumed %d times and did not come forward: it is left alone", job_name(job), MAX_RESUMPTIONS));
 	if (tries > MAX_RESUMPTIONS)
 		return;
 	launch_workers(g, job->id, job->workers);
-	event_record(g, "backfill_resumed", NULL, NULL, "by the supervisor");
+	event_record(g, psprintf("%s_resumed", job_name(job)), NULL, NULL, "by the supervisor");
 }
 
 /* Resumes what was lost in this database. */

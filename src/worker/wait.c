@@ -23,6 +23,7 @@
 #include "catalog/job.h"
 #include "catalog/job_range.h"
 #include "catalog/migration.h"
+#include "catalog/verification.h"
 #include "worker/launch.h"
 #include "worker/main.h"
 #include "worker/request.h"
@@ -50,6 +51,13 @@ require_nonatomic(FunctionCallInfo fcinfo, const char *name)
 				 errmsg("%s needs isolation level READ COMMITTED", name)));
 }
 
+/* The function that a job is asked for with. */
+static const char *
+job_caller(const Job *job)
+{
+	return strcmp(job->kind, "verify") == 0 ? "migrate_verify" : "migrate_backfill";
+}
+
 /* Raises for a job that ended badly. */
 static void
 check_outcome(const Job *job, const char *migration)
@@ -60,8 +68,8 @@ check_outcome(const Job *job, const char *migration)
 															 job->error_sqlstate[1], job->error_sqlstate[2],
 															 job->error_sqlstate[3], job->error_sqlstate[4]) :
 						 ERRCODE_INTERNAL_ERROR),
-				 errmsg("the backfill of migration \"%s\" failed: %s", migration, job->error_message),
-				 errhint("Mend the cause and call migrate_backfill again: it goes on where it stopped.")));
+				 errmsg("the %s of migration \"%s\" failed: %s", job_name(job), migration, job->error_message),
+				 errhint("Mend the cause and call %s again: it goes on where it stopped.", job_caller(job))));
 }
 
 /* The foreground's JobCommit. */
@@ -122,6 +130,17 @@ report_progress(const Job *job)
 	int64		total;
 	int64		rows;
 
+	if (strcmp(job->kind, "verify") == 0)
+	{
+		int64		differing;
+
+		verification_sum(job->id, &done, &rows, &differing);
+		ereport(NOTICE,
+				(errmsg("verification %s: %lld ranges, %lld rows compared, %lld differ%s%s", job->status, (long long) done,
+						(long long) rows, (long long) differing,
+						job->throttle_reason ? "; waiting: " : "", job->throttle_reason ? job->throttle_reason : "")));
+		return;
+	}
 	job_range_sum(job->id, &done, &total, &rows);
 	ereport(NOTICE,
 			(errmsg("backfill %s, step %s: %lld of %lld blocks (%.1f %%), %lld rows written%s%s",
@@ -140,7 +159,7 @@ nap(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Looks at the newest backfill: true when the wait is over. */
+/* Looks at a job: true when the wait is over. */
 static bool
 is_over(const char *name, Job *job, bool report)
 {
@@ -148,7 +167,7 @@ is_over(const char *name, Job *job, bool report)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("migration \"%s\" has no backfill to wait for", name),
-				 errhint("Start it with migrate_backfill.")));
+				 errhint("Start it with migrate_backfill, or a verification by ranges with migrate_verify.")));
 	check_outcome(job, name);
 	if (strcmp(job->status, "requested") != 0 && strcmp(job->status, "running") != 0)
 	{
@@ -162,8 +181,8 @@ is_over(const char *name, Job *job, bool report)
 		if (job != NULL && (strcmp(job->status, "requested") == 0 || strcmp(job->status, "running") == 0))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("the backfill of migration \"%s\" was interrupted", name),
-					 errhint("Call migrate_backfill again: it goes on where it stopped.")));
+					 errmsg("the %s of migration \"%s\" was interrupted", job_name(job), name),
+					 errhint("Call %s again: it goes on where it stopped.", job_caller(job))));
 		return false;
 	}
 	if (report)
@@ -172,8 +191,8 @@ is_over(const char *name, Job *job, bool report)
 }
 
 /*
- * CALL migrate_wait(migration text, timeout interval): until the backfill
- * ends.  Raises where it failed, was interrupted, or the timeout passes.
+ * CALL migrate_wait(migration text, timeout interval): until the backfill, or
+ * a verification by ranges, ends.  Raises where it failed, was interrupted, or the timeout passes.
  */
 Datum
 migrate_wait(PG_FUNCTION_ARGS)
@@ -200,14 +219,14 @@ migrate_wait(PG_FUNCTION_ARGS)
 		TimestampTz now = GetCurrentTimestamp();
 		bool		report = TimestampDifferenceExceeds(reported, now, WAIT_REPORT_MS);
 
-		if (is_over(name, job_find_last(migration_get(name)->id, "backfill"), report))
+		if (is_over(name, job_find_awaited(migration_get(name)->id), report))
 			break;
 		if (report)
 			reported = now;
 		if (deadline != 0 && now >= deadline)
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
-					 errmsg("the backfill of migration \"%s\" did not end in time", name),
+					 errmsg("the job of migration \"%s\" did not end in time", name),
 					 errhint("It goes on; wait again, or look at migrate_progress.")));
 		SPI_commit();
 		nap();

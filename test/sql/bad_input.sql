@@ -136,7 +136,7 @@ SELECT migrate_cutover('bad', method => 'magic');
 SELECT migrate_report('bad', 'pdf');
 SELECT * FROM migrate_gate('bad', 'nonsense');
 SELECT * FROM migrate_gate('bad', 'done');
-SELECT * FROM migrate_verify('bad', method => 'range');
+SELECT * FROM migrate_verify('bad', method => 'guess');
 SELECT migrate_backfill('bad', workers => 0);
 INSERT INTO bad_target (id) VALUES (99);
 SELECT severity, subject, finding FROM migrate_assess('bad') WHERE severity = 'blocker';

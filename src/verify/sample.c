@@ -1,0 +1,87 @@
+/*
+ * sample.c
+ *		Compares random rows, field by field.
+ *
+ * Half of them are taken from either side, so that extra rows have their chance;
+ * from a random share of the blocks, which holds many times as many rows as are wanted,
+ * where the server knows about how many rows there are.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/syscache.h"
+
+#include "base/spi.h"
+#include "verify/sample.h"
+
+/* For each row that is wanted so many are read, and not less than some. */
+#define READ_PER_ROW 50
+#define READ_AT_LEAST 20000
+
+/* Above this share of a table all of it is read. */
+#define MAX_PERCENT 50
+
+/* Rows of a relation and its children, by the statistics; negative if they are not known, or it has no blocks. */
+static double
+estimated_rows(Oid relid)
+{
+	double		rows = 0;
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_class form;
+
+		if (!HeapTupleIsValid(tuple))
+			return -1;
+		form = (Form_pg_class) GETSTRUCT(tuple);
+		if (form->relkind == RELKIND_PARTITIONED_TABLE)
+			;
+		else if ((form->relkind != RELKIND_RELATION && form->relkind != RELKIND_MATVIEW) || form->reltuples < 0)
+			rows = -1;
+		else
+			rows += form->reltuples;
+		ReleaseSysCache(tuple);
+		if (rows < 0)
+			return -1;
+	}
+	return rows;
+}
+
+/* The share of a relation's blocks to read for n rows; 0: all. */
+static double
+share(Oid relid, int64 n)
+{
+	double		rows = estimated_rows(relid);
+	double		percent = rows > 0 ? 100.0 * Max(READ_PER_ROW * (double) n, READ_AT_LEAST) / rows : 0;
+
+	return percent > MAX_PERCENT ? 0 : percent;
+}
+
+/* Compares about n random rows of a mapping, in the active snapshot. */
+void
+sample_compare(const Mapping *m, const CompareOptions *options, int64 n, Comparison *c)
+{
+	int64		half = (n + 1) / 2;
+	SpiScope	scope;
+	Datum	   *keys;
+	uint64		found;
+	ArrayType  *array;
+	MemoryContext old;
+
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	found = spi_read(projection_sample_keys(m, share(m->source, half), share(m->target, half)), SPI_ARGS(spi_int8(half)));
+	keys = palloc(sizeof(Datum) * Max(found, 1));
+	for (uint64 i = 0; i < found; i++)
+		keys[i] = spi_get_datum(i, 1);
+	old = MemoryContextSwitchTo(scope.caller);
+	array = construct_array(keys, found, JSONBOID, -1, false, TYPALIGN_INT);
+	MemoryContextSwitchTo(old);
+	spi_close(&scope);
+	compare_keys(m, options, array, "sample", c);
+}

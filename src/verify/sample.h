@@ -1,0 +1,14 @@
+/*
+ * sample.h
+ *		Compares random rows, field by field.
+ */
+#ifndef MIGRATE_VERIFY_SAMPLE_H
+#define MIGRATE_VERIFY_SAMPLE_H
+
+#include "postgres.h"
+
+#include "verify/compare.h"
+
+extern void sample_compare(const Mapping *m, const CompareOptions *options, int64 n, Comparison *c);
+
+#endif							/* MIGRATE_VERIFY_SAMPLE_H */
