@@ -219,14 +219,16 @@ migrate_wait(PG_FUNCTION_ARGS)
 		TimestampTz now = GetCurrentTimestamp();
 		bool		report = TimestampDifferenceExceeds(reported, now, WAIT_REPORT_MS);
 
-		if (is_over(name, job_find_awaited(migration_get(name)->id), report))
+		Job		   *job = job_find_awaited(migration_get(name)->id);
+
+		if (is_over(name, job, report))
 			break;
 		if (report)
 			reported = now;
 		if (deadline != 0 && now >= deadline)
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
-					 errmsg("the job of migration \"%s\" did not end in time", name),
+					 errmsg("the %s of migration \"%s\" did not end in time", job_name(job), name),
 					 errhint("It goes on; wait again, or look at migrate_progress.")));
 		SPI_commit();
 		nap();
