@@ -92,7 +92,7 @@ get_encoder(FunctionCallInfo fcinfo, int first, bool canonical)
 	int			n = PG_NARGS() - first;
 	Oid			types[FUNC_MAX_ARGS];
 
-	if (e != NULL && hash_encoder_columns(e) == n)
+	if (e != NULL)
 		return e;
 	if (get_fn_expr_variadic(fcinfo->flinfo))
 		ereport(ERROR,
@@ -147,10 +147,9 @@ static Datum compare_values(FunctionCallInfo fcinfo, bool canonical);
 Datum
 migrate_checksum_accum(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = aggregate_context(fcinfo);
 	ChecksumState *state;
 
-	state = PG_ARGISNULL(0) ? MemoryContextAllocZero(context, sizeof(ChecksumState)) :
+	state = PG_ARGISNULL(0) ? MemoryContextAllocZero(aggregate_context(fcinfo), sizeof(ChecksumState)) :
 		(ChecksumState *) PG_GETARG_POINTER(0);
 	state->rows++;
 	checksum_add(&state->sum, hash_arguments(fcinfo, 1, false));

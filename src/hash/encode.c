@@ -60,14 +60,18 @@
 #include "utils/rangetypes.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
+#include "utils/uuid.h"
 
 #include "base/compat.h"
 #include "hash/encode.h"
 
 #define ENCODING_VERSION 1
 
-/* More than this is not kept. */
+/* When more than this is kept it is hashed, before the next value. */
 #define BUFFER_BYTES 16384
+
+/* The largest piece of a value but for a string of up to BUFFER_BYTES: an array's dimensions. */
+#define PIECE_BYTES (32 + 8 * MAXDIM)
 
 typedef enum EncodeKind
 {
@@ -82,6 +86,10 @@ typedef enum EncodeKind
 	ENCODE_CSTRING,
 	ENCODE_CHAR,
 	ENCODE_BYTEA,
+	ENCODE_SENT_INT4,			/* by what its send function gives, without calling it */
+	ENCODE_SENT_INT8,
+	ENCODE_UUID,
+	ENCODE_NUMERIC,
 	ENCODE_JSONB,
 	ENCODE_ENUM,
 	ENCODE_SEND,
@@ -112,20 +120,23 @@ typedef struct TypeEncoder
 struct HashEncoder
 {
 	MemoryContext context;		/* of type information */
-	MemoryContext scratch;		/* reset for each row */
-	StringInfoData buffer;		/* what has not been hashed */
+	MemoryContext scratch;		/* reset for each row that needs it */
+	bool		uses_scratch;
+	char	   *buffer;			/* what has not been hashed: always room for a piece and a string */
+	char	   *at;				/* end of it */
 	XXH3_state_t *stream;		/* what has, if the row is long; made when one is */
 	bool		streams;		/* is anything in it? */
 	bool		canonical;
 	int			ncolumns;
+	uint8	   *kinds;			/* of the columns, close together */
 	TypeEncoder **columns;
 };
 
 static void encode_value(HashEncoder *e, TypeEncoder *t, Datum value, bool isnull);
 
-/* The kind of a base type. */
+/* The kind of a base type; ENCODE_OUTPUT may become ENCODE_SEND. */
 static EncodeKind
-kind_of(Oid type, char typtype, char category, int16 typlen)
+kind_of(Oid type, char typtype, char category, int16 typlen, bool canonical)
 {
 	switch (type)
 	{
@@ -153,6 +164,16 @@ kind_of(Oid type, char typtype, char category, int16 typlen)
 			return ENCODE_CHAR;
 		case BYTEAOID:
 			return ENCODE_BYTEA;
+		case DATEOID:
+			return ENCODE_SENT_INT4;
+		case TIMEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return ENCODE_SENT_INT8;
+		case UUIDOID:
+			return ENCODE_UUID;
+		case NUMERICOID:
+			return canonical ? ENCODE_OUTPUT : ENCODE_NUMERIC;
 		case UNKNOWNOID:
 		case CSTRINGOID:
 			return ENCODE_CSTRING;
@@ -239,7 +260,7 @@ resolve_type(HashEncoder *e, Oid type)
 		return t;
 	}
 	get_type_category_preferred(t->type, &category, &preferred);
-	t->kind = kind_of(t->type, get_typtype(t->type), category, t->typlen);
+	t->kind = kind_of(t->type, get_typtype(t->type), category, t->typlen, e->canonical);
 	if (t->kind == ENCODE_RANGE)
 	{
 		t->cache = lookup_type_cache(t->type, TYPECACHE_RANGE_INFO);
@@ -274,57 +295,64 @@ hash_encoder_create(MemoryContext context, bool canonical, int ncolumns, const O
 
 	e->context = context;
 	e->scratch = AllocSetContextCreate(context, "migrate_ext row encoding", ALLOCSET_DEFAULT_SIZES);
-	initStringInfo(&e->buffer);
+	e->buffer = palloc(2 * BUFFER_BYTES + PIECE_BYTES);
 	e->canonical = canonical;
 	e->ncolumns = ncolumns;
 	e->columns = palloc(sizeof(TypeEncoder *) * Max(ncolumns, 1));
+	e->kinds = palloc(Max(ncolumns, 1));
 	for (int i = 0; i < ncolumns; i++)
+	{
 		e->columns[i] = resolve_type(e, types[i]);
+		e->kinds[i] = e->columns[i]->kind;
+	}
 	MemoryContextSwitchTo(old);
 	return e;
 }
 
-int
-hash_encoder_columns(const HashEncoder *e)
+/* Writers: they return where the next one goes on. */
+static inline char *
+put_bytes(char *p, const void *data, uint32 length)
 {
-	return e->ncolumns;
+	memcpy(p, data, length);
+	return p + length;
 }
 
-static inline void
-put_u32(StringInfo buf, uint32 value)
+static inline char *
+put_char(char *p, char c)
+{
+	*p = c;
+	return p + 1;
+}
+
+static inline char *
+put_u16(char *p, uint16 value)
+{
+	uint16		n = pg_hton16(value);
+
+	return put_bytes(p, &n, sizeof(n));
+}
+
+static inline char *
+put_u32(char *p, uint32 value)
 {
 	uint32		n = pg_hton32(value);
 
-	appendBinaryStringInfo(buf, (const char *) &n, sizeof(n));
+	return put_bytes(p, &n, sizeof(n));
 }
 
-static inline void
-put_u64(StringInfo buf, char tag, uint64 value)
+static inline char *
+put_u64(char *p, uint64 value)
 {
-	char		bytes[9];
 	uint64		n = pg_hton64(value);
 
-	bytes[0] = tag;
-	memcpy(bytes + 1, &n, sizeof(n));
-	appendBinaryStringInfo(buf, bytes, sizeof(bytes));
+	return put_bytes(p, &n, sizeof(n));
 }
 
-static inline void
-put_head(StringInfo buf, char tag, uint32 length)
+/* What begins a string of bytes. */
+static inline char *
+put_head(char *p, char tag, uint32 length)
 {
-	char		head[5];
-	uint32		n = pg_hton32(length);
-
-	head[0] = tag;
-	memcpy(head + 1, &n, sizeof(n));
-	appendBinaryStringInfo(buf, head, sizeof(head));
-}
-
-static inline void
-put_bytes(StringInfo buf, char tag, const char *data, uint32 length)
-{
-	put_head(buf, tag, length);
-	appendBinaryStringInfo(buf, data, length);
+	return put_u32(put_char(p, tag), length);
 }
 
 /* Hashes what is in the buffer. */
@@ -336,53 +364,55 @@ flush_buffer(HashEncoder *e)
 	if (!e->streams)
 		XXH3_128bits_reset(e->stream);
 	e->streams = true;
-	XXH3_128bits_update(e->stream, e->buffer.data, e->buffer.len);
-	resetStringInfo(&e->buffer);
+	XXH3_128bits_update(e->stream, e->buffer, e->at - e->buffer);
+	e->at = e->buffer;
 }
 
-/* A string of bytes; a long one is not copied. */
+/* Bytes; many are not copied. */
 static void
-put_string(HashEncoder *e, char tag, const char *data, uint32 length)
+put_image(HashEncoder *e, const char *data, uint32 length)
 {
 	if (length <= BUFFER_BYTES)
 	{
-		put_bytes(&e->buffer, tag, data, length);
+		e->at = put_bytes(e->at, data, length);
 		return;
 	}
-	put_head(&e->buffer, tag, length);
 	flush_buffer(e);
 	XXH3_128bits_update(e->stream, data, length);
 }
 
+/* The same, with what begins it. */
 static void
-encode_float4(HashEncoder *e, float4 value)
+put_string(HashEncoder *e, char tag, const char *data, uint32 length)
 {
-	StringInfo	buf = &e->buffer;
+	e->at = put_head(e->at, tag, length);
+	put_image(e, data, length);
+}
+
+static inline char *
+put_float4(char *p, float4 value, bool canonical)
+{
 	uint32		image;
 
-	if (e->canonical && value == 0)
+	if (canonical && value == 0)
 		value = 0;				/* not -0 */
-
 	if (isnan(value))
 		value = get_float4_nan();
 	memcpy(&image, &value, sizeof(image));
-	appendStringInfoCharMacro(buf, 'f');
-	put_u32(buf, image);
+	return put_u32(put_char(p, 'f'), image);
 }
 
-static void
-encode_float8(HashEncoder *e, float8 value)
+static inline char *
+put_float8(char *p, float8 value, bool canonical)
 {
-	StringInfo	buf = &e->buffer;
 	uint64		image;
 
-	if (e->canonical && value == 0)
+	if (canonical && value == 0)
 		value = 0;				/* not -0 */
-
 	if (isnan(value))
 		value = get_float8_nan();
 	memcpy(&image, &value, sizeof(image));
-	put_u64(buf, 'd', image);
+	return put_u64(put_char(p, 'd'), image);
 }
 
 static void
@@ -399,6 +429,52 @@ encode_text(HashEncoder *e, const TypeEncoder *t, Datum value)
 	put_string(e, 't', VARDATA_ANY(v), length);
 }
 
+/*
+ * What numeric_send gives, from the value as it is stored, which is a form that
+ * pg_upgrade keeps: 16 bits of sign, scale and weight, or of sign and scale and
+ * as many of weight; then the digits.
+ */
+static pg_attribute_always_inline char *
+put_numeric(char *p, const char *data, uint32 size)
+{
+	uint16		header;
+	int16		weight;
+	uint16		sign;
+	uint16		scale;
+
+	memcpy(&header, data, sizeof(header));
+	data += sizeof(header);
+	size -= sizeof(header);
+	if ((header & 0x8000) != 0)
+	{
+		/* short, or, with 0x4000, NaN or infinite */
+		weight = (int16) (((header & 0x0040) ? ~0x003F : 0) | (header & 0x003F));
+		sign = (header & 0x4000) ? header & 0xF000 : (header & 0x2000) ? 0x4000 : 0;
+		scale = (header & 0x1F80) >> 7;
+	}
+	else
+	{
+		memcpy(&weight, data, sizeof(weight));
+		data += sizeof(weight);
+		size -= sizeof(weight);
+		sign = header & 0xC000;
+		scale = header & 0x3FFF;
+	}
+	p = put_head(p, 's', 4 * sizeof(int16) + size);
+	p = put_u16(p, size / sizeof(int16));
+	p = put_u16(p, (uint16) weight);
+	p = put_u16(p, sign);
+	p = put_u16(p, scale);
+	for (uint32 i = 0; i < size / sizeof(int16); i++)
+	{
+		uint16		digit;
+
+		memcpy(&digit, data + i * sizeof(digit), sizeof(digit));
+		p = put_u16(p, digit);
+	}
+	return p;
+}
+
 static void
 encode_enum(HashEncoder *e, Datum value)
 {
@@ -410,7 +486,7 @@ encode_enum(HashEncoder *e, Datum value)
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("invalid internal value for enum: %u", DatumGetObjectId(value))));
 	label = NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel);
-	put_bytes(&e->buffer, 't', label, strlen(label));
+	put_string(e, 't', label, strlen(label));
 	ReleaseSysCache(tuple);
 }
 
@@ -423,12 +499,12 @@ encode_array(HashEncoder *e, TypeEncoder *t, Datum value)
 	bool	   *nulls;
 	int			n;
 
-	appendStringInfoCharMacro(&e->buffer, 'a');
-	put_u32(&e->buffer, ndim);
+	e->at = put_char(e->at, 'a');
+	e->at = put_u32(e->at, ndim);
 	for (int i = 0; i < ndim; i++)
 	{
-		put_u32(&e->buffer, ARR_DIMS(array)[i]);
-		put_u32(&e->buffer, (uint32) ARR_LBOUND(array)[i]);
+		e->at = put_u32(e->at, ARR_DIMS(array)[i]);
+		e->at = put_u32(e->at, (uint32) ARR_LBOUND(array)[i]);
 	}
 	deconstruct_array(array, ARR_ELEMTYPE(array), t->element->typlen, t->element->typbyval,
 					  t->element->typalign, &elems, &nulls, &n);
@@ -474,8 +550,8 @@ encode_composite(HashEncoder *e, TypeEncoder *t, Datum value)
 	resolve_row(e, t, type, typmod, desc);
 	for (int i = 0; i < desc->natts; i++)
 		live += t->columns[i] != NULL ? 1 : 0;
-	appendStringInfoCharMacro(&e->buffer, 'c');
-	put_u32(&e->buffer, live);
+	e->at = put_char(e->at, 'c');
+	e->at = put_u32(e->at, live);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		if (t->columns[i] != NULL)
@@ -491,10 +567,9 @@ encode_range(HashEncoder *e, TypeEncoder *t, Datum value)
 	bool		empty;
 
 	range_deserialize(t->cache, DatumGetRangeTypeP(value), &lower, &upper, &empty);
-	appendStringInfoCharMacro(&e->buffer, 'r');
-	appendStringInfoCharMacro(&e->buffer, (char) ((empty ? 1 : 0) | (lower.infinite ? 2 : 0) |
-												  (upper.infinite ? 4 : 0) | (lower.inclusive ? 8 : 0) |
-												  (upper.inclusive ? 16 : 0)));
+	e->at = put_char(e->at, 'r');
+	e->at = put_char(e->at, (char) ((empty ? 1 : 0) | (lower.infinite ? 2 : 0) | (upper.infinite ? 4 : 0) |
+						(lower.inclusive ? 8 : 0) | (upper.inclusive ? 16 : 0)));
 	if (!empty && !lower.infinite)
 		encode_value(e, t->element, lower.val, false);
 	if (!empty && !upper.infinite)
@@ -508,8 +583,8 @@ encode_multirange(HashEncoder *e, TypeEncoder *t, Datum value)
 	int32		n;
 
 	multirange_deserialize(t->cache->rngtype, DatumGetMultirangeTypeP(value), &n, &ranges);
-	appendStringInfoCharMacro(&e->buffer, 'm');
-	put_u32(&e->buffer, n);
+	e->at = put_char(e->at, 'm');
+	e->at = put_u32(e->at, n);
 	for (int i = 0; i < n; i++)
 		encode_value(e, t->element, RangeTypePGetDatum(ranges[i]), false);
 }
@@ -520,10 +595,25 @@ encode_complex(HashEncoder *e, TypeEncoder *t, Datum value)
 {
 	const char *text;
 	bytea	   *bytes;
+	char	   *image;
 
 	check_stack_depth();
 	switch (t->kind)
 	{
+		case ENCODE_TEXT:
+			encode_text(e, t, value);
+			break;
+		case ENCODE_NAME:
+			put_string(e, 't', NameStr(*DatumGetName(value)), strlen(NameStr(*DatumGetName(value))));
+			break;
+		case ENCODE_CSTRING:
+			put_string(e, 't', DatumGetCString(value), strlen(DatumGetCString(value)));
+			break;
+		case ENCODE_NUMERIC:
+			bytes = DatumGetByteaPP(value);
+			image = palloc(2 * VARSIZE_ANY_EXHDR(bytes) + PIECE_BYTES);
+			put_image(e, image, put_numeric(image, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes)) - image);
+			break;
 		case ENCODE_JSONB:
 			text = JsonbToCString(NULL, &DatumGetJsonbP(value)->root, 0);
 			put_string(e, 't', text, strlen(text));
@@ -562,76 +652,112 @@ encode_complex(HashEncoder *e, TypeEncoder *t, Datum value)
 	}
 }
 
+/* Is the value a string of bytes in its place, and not too long to be copied? */
+static inline bool
+is_short(Datum value)
+{
+	const char *v = DatumGetPointer(value);
+
+	return !VARATT_IS_COMPRESSED(v) && !VARATT_IS_EXTERNAL(v) && VARSIZE_ANY_EXHDR(v) <= BUFFER_BYTES;
+}
+
+/* Writes a value of a simple type; NULL, and nothing written, if it is not. */
+static pg_attribute_always_inline char *
+put_simple(bool canonical, EncodeKind kind, Datum value, char *p)
+{
+	switch (kind)
+	{
+		case ENCODE_BOOL:
+			return put_char(put_char(p, 'b'), DatumGetBool(value) ? 1 : 0);
+		case ENCODE_INT2:
+			return put_u64(put_char(p, 'i'), (uint64) (int64) DatumGetInt16(value));
+		case ENCODE_INT4:
+			return put_u64(put_char(p, 'i'), (uint64) (int64) DatumGetInt32(value));
+		case ENCODE_INT8:
+			return put_u64(put_char(p, 'i'), (uint64) DatumGetInt64(value));
+		case ENCODE_FLOAT4:
+			return put_float4(p, DatumGetFloat4(value), canonical);
+		case ENCODE_FLOAT8:
+			return put_float8(p, DatumGetFloat8(value), canonical);
+		case ENCODE_TEXT:
+		case ENCODE_BYTEA:
+			if (!is_short(value) || canonical)
+				return NULL;
+			p = put_head(p, kind == ENCODE_TEXT ? 't' : 's', VARSIZE_ANY_EXHDR(DatumGetPointer(value)));
+			return put_bytes(p, VARDATA_ANY(DatumGetPointer(value)), VARSIZE_ANY_EXHDR(DatumGetPointer(value)));
+		case ENCODE_CHAR:
+			return put_char(put_head(p, 't', 1), DatumGetChar(value));
+		case ENCODE_SENT_INT4:
+			return put_u32(put_head(p, 's', sizeof(int32)), (uint32) DatumGetInt32(value));
+		case ENCODE_SENT_INT8:
+			return put_u64(put_head(p, 's', sizeof(int64)), (uint64) DatumGetInt64(value));
+		case ENCODE_UUID:
+			return put_bytes(put_head(p, 's', UUID_LEN), DatumGetUUIDP(value)->data, UUID_LEN);
+		case ENCODE_NUMERIC:
+			if (!is_short(value))
+				return NULL;
+			return put_numeric(p, VARDATA_ANY(DatumGetPointer(value)), VARSIZE_ANY_EXHDR(DatumGetPointer(value)));
+		default:
+			return NULL;
+	}
+}
+
 static void
 encode_value(HashEncoder *e, TypeEncoder *t, Datum value, bool isnull)
 {
-	StringInfo	buf = &e->buffer;
+	char	   *p;
 
-	if (buf->len > BUFFER_BYTES)
+	if (e->at - e->buffer > BUFFER_BYTES)
 		flush_buffer(e);
 	if (isnull)
-	{
-		appendStringInfoCharMacro(buf, 'N');
-		return;
-	}
-	switch (t->kind)
-	{
-		case ENCODE_BOOL:
-			appendStringInfoCharMacro(buf, 'b');
-			appendStringInfoCharMacro(buf, DatumGetBool(value) ? 1 : 0);
-			break;
-		case ENCODE_INT2:
-			put_u64(buf, 'i', (uint64) (int64) DatumGetInt16(value));
-			break;
-		case ENCODE_INT4:
-			put_u64(buf, 'i', (uint64) (int64) DatumGetInt32(value));
-			break;
-		case ENCODE_INT8:
-			put_u64(buf, 'i', (uint64) DatumGetInt64(value));
-			break;
-		case ENCODE_FLOAT4:
-			encode_float4(e, DatumGetFloat4(value));
-			break;
-		case ENCODE_FLOAT8:
-			encode_float8(e, DatumGetFloat8(value));
-			break;
-		case ENCODE_TEXT:
-			encode_text(e, t, value);
-			break;
-		case ENCODE_NAME:
-			put_bytes(buf, 't', NameStr(*DatumGetName(value)), strlen(NameStr(*DatumGetName(value))));
-			break;
-		case ENCODE_CSTRING:
-			put_string(e, 't', DatumGetCString(value), strlen(DatumGetCString(value)));
-			break;
-		case ENCODE_CHAR:
-			{
-				char		c = DatumGetChar(value);
+		e->at = put_char(e->at, 'N');
+	else if ((p = put_simple(e->canonical, t->kind, value, e->at)) != NULL)
+		e->at = p;
+	else
+		encode_complex(e, t, value);
+}
 
-				put_bytes(buf, 't', &c, 1);
-				break;
-			}
-		default:
-			encode_complex(e, t, value);
-			break;
-	}
+/* Encodes a value that is not simple; p is the end of what was encoded before. */
+static char *
+encode_rest(HashEncoder *e, TypeEncoder *t, Datum value, char *p)
+{
+	MemoryContext old = MemoryContextSwitchTo(e->scratch);
+
+	e->uses_scratch = true;
+	e->at = p;
+	encode_complex(e, t, value);
+	MemoryContextSwitchTo(old);
+	return e->at;
 }
 
 /* Encodes a row; what has not been hashed is left in the buffer, until the next row. */
 static void
 encode_row(HashEncoder *e, const NullableDatum *values)
 {
-	MemoryContext old;
+	char	   *p = put_u32(put_char(e->buffer, ENCODING_VERSION), e->ncolumns);
 
+	if (e->uses_scratch)
+		MemoryContextReset(e->scratch);
+	e->uses_scratch = false;
 	e->streams = false;
-	MemoryContextReset(e->scratch);
-	old = MemoryContextSwitchTo(e->scratch);
-	resetStringInfo(&e->buffer);
-	appendStringInfoCharMacro(&e->buffer, ENCODING_VERSION);
-	put_u32(&e->buffer, e->ncolumns);
 	for (int i = 0; i < e->ncolumns; i++)
-		encode_value(e, e->columns[i], values[i].value, values[i].isnull);
-	MemoryContextSwitchTo(old);
+	{
+		char	   *next;
+
+		if (p - e->buffer > BUFFER_BYTES)
+		{
+			e->at = p;
+			flush_buffer(e);
+			p = e->at;
+		}
+		if (values[i].isnull)
+			p = put_char(p, 'N');
+		else if ((next = put_simple(e->canonical, e->kinds[i], values[i].value, p)) != NULL)
+			p = next;
+		else
+			p = encode_rest(e, e->columns[i], values[i].value, p);
+	}
+	e->at = p;
 }
 
 /* The hash of all of an encoded row. */
@@ -646,7 +772,7 @@ finish_row(HashEncoder *e)
 		h = XXH3_128bits_digest(e->stream);
 	}
 	else
-		h = XXH3_128bits(e->buffer.data, e->buffer.len);
+		h = XXH3_128bits(e->buffer, e->at - e->buffer);
 	return (Checksum) {h.high64, h.low64};
 }
 
@@ -666,5 +792,5 @@ hash_rows_identical(HashEncoder *a, const NullableDatum *a_values, HashEncoder *
 	encode_row(b, b_values);
 	if (a->streams || b->streams)
 		return a->streams && b->streams && checksum_equal(finish_row(a), finish_row(b));
-	return a->buffer.len == b->buffer.len && memcmp(a->buffer.data, b->buffer.data, a->buffer.len) == 0;
+	return a->at - a->buffer == b->at - b->buffer && memcmp(a->buffer, b->buffer, a->at - a->buffer) == 0;
 }

@@ -14,6 +14,5 @@ typedef struct HashEncoder HashEncoder;
 extern HashEncoder *hash_encoder_create(MemoryContext context, bool canonical, int ncolumns, const Oid *types);
 extern Checksum hash_row(HashEncoder *encoder, const NullableDatum *values);
 extern bool hash_rows_identical(HashEncoder *a, const NullableDatum *a_values, HashEncoder *b, const NullableDatum *b_values);
-extern int	hash_encoder_columns(const HashEncoder *encoder);
 
 #endif							/* MIGRATE_ENCODE_H */

@@ -107,3 +107,18 @@ SELECT migrate_row_checksum(ARRAY(SELECT i FROM generate_series(1, 20000) i)),
 	migrate_row_checksum(ARRAY(SELECT 'v' || i FROM generate_series(1, 20000) i), decode(repeat('00ff', 40000), 'hex'), NULL::text, '\x01'::bytea);
 SELECT migrate_ext.identical(repeat('x', 100000), repeat('x', 100000)) AS same, migrate_ext.identical(repeat('x', 100000), repeat('x', 99999) || 'y') AS other,
 	migrate_ext.identical(repeat('x', 100000), repeat('x', 10)) AS short, migrate_ext.identical(repeat('x', 10), repeat('x', 100000)) AS long;
+
+-- types that are not sent by their send functions are encoded as these would
+CREATE TABLE sent (n numeric, d date, t time, z timestamptz, s timestamp, u uuid, o oid, i interval, m money, tz timetz);
+INSERT INTO sent SELECT CASE i % 4 WHEN 0 THEN (random() * 10.0 ^ (i % 60 - 20))::numeric * (i % 3 - 1) WHEN 1 THEN i / 10::numeric ^ (i % 300) WHEN 2 THEN -i * 10::numeric ^ (i % 900) ELSE round(i * 1.5, i % 20) END::numeric,
+	date '2000-01-01' + i * 100 - 50000, time '00:00' + i * interval '77.001 s', now() + i * interval '1000 hours', localtimestamp - i * interval '1000 hours', gen_random_uuid(), i, i * interval '1 day 3 us 1 month', i, '12:00+02'
+	FROM generate_series(1, 1000) i;
+INSERT INTO sent (n) VALUES ('NaN'), ('Infinity'), ('-Infinity'), (0), (0.000), (-0.5), (1e-16383), (1e131071), (repeat('123456789', 2000)::numeric), (repeat('7', 100000)::numeric),
+	(10::numeric ^ 60 + 0.1), (1e256), (1e-300), (9999), (10000), (99999999), (0.0001), (0.00001);
+INSERT INTO sent (d, z, s) VALUES ('infinity', '-infinity', 'infinity'), ('0044-03-15 BC', '294276-12-31', '4713-01-01 BC');
+SELECT count(*) FILTER (WHERE migrate_row_checksum(n) <> migrate_row_checksum(numeric_send(n))) AS n, count(*) FILTER (WHERE migrate_row_checksum(d) <> migrate_row_checksum(date_send(d))) AS d,
+	count(*) FILTER (WHERE migrate_row_checksum(t) <> migrate_row_checksum(time_send(t))) AS t, count(*) FILTER (WHERE migrate_row_checksum(z) <> migrate_row_checksum(timestamptz_send(z))) AS z,
+	count(*) FILTER (WHERE migrate_row_checksum(s) <> migrate_row_checksum(timestamp_send(s))) AS s, count(*) FILTER (WHERE migrate_row_checksum(u) <> migrate_row_checksum(uuid_send(u))) AS u,
+	count(*) FILTER (WHERE migrate_row_checksum(o) <> migrate_row_checksum(oidsend(o))) AS o, count(*) FILTER (WHERE migrate_row_checksum(i) <> migrate_row_checksum(interval_send(i))) AS i,
+	count(*) FILTER (WHERE migrate_row_checksum(m) <> migrate_row_checksum(cash_send(m))) AS m, count(*) FILTER (WHERE migrate_row_checksum(ARRAY[n, 1.5]) <> migrate_row_checksum(ARRAY[numeric_send(n), numeric_send(1.5)])) AS a, count(*) FROM sent;
+DROP TABLE sent;
