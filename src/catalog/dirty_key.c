@@ -134,6 +134,20 @@ dirty_key_last(int64 mapping_id, bool due_only)
 	return id;
 }
 
+/* Are there rows up to an id that nobody has tried to settle, as far as can be seen? */
+bool
+dirty_key_any_untried(int64 mapping_id, int64 upto)
+{
+	SpiScope	scope;
+	bool		any;
+
+	spi_open_catalog(&scope);
+	any = spi_run("SELECT FROM migrate_ext.dirty_key WHERE mapping_id = $1 AND dirty_key_id <= $2 AND retry_at IS NULL LIMIT 1",
+				  SPI_ARGS(spi_int8(mapping_id), spi_int8(upto))) > 0;
+	spi_close(&scope);
+	return any;
+}
+
 /* Deletes the rows that were read and settled; later ones of the same key stay. */
 void
 dirty_key_settled(int64 mapping_id, const int64 *ids, int n)

@@ -40,6 +40,7 @@ extern void dirty_key_add_every(int64 mapping_id, const char *reason,
 								const DirtyKeyError *error);
 extern void dirty_key_take(int64 mapping_id, int64 after, int64 upto, int limit,
 						   bool due_only, DirtyKeyBatch *batch);
+extern bool dirty_key_any_untried(int64 mapping_id, int64 upto);
 extern int64 dirty_key_last(int64 mapping_id, bool due_only);
 extern void dirty_key_settled(int64 mapping_id, const int64 *ids, int n);
 extern void dirty_key_failed(int64 mapping_id, const int64 *ids, int n,

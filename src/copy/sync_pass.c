@@ -83,6 +83,9 @@ sync_pass_step(const Migration *g, List *mappings, SyncPass *pass, SyncResult *r
 		count_batch(pass, result);
 		if (more || result->halted)
 			return more;
+		/* what another sync has taken is skipped, and its outcome not known */
+		if (dirty_key_any_untried(m->id, pass->stretch.upto))
+			pass->total.busy++;
 		pass->stretch.after = pass->stretch.upto;
 	}
 	return false;

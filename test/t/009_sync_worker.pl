@@ -224,6 +224,22 @@ no_worker('the slots are free');
 sql(q{SELECT migrate_resume('m')});
 is(sql(q{SELECT sync_state FROM migrate_progress('m')}), 'running', 'now it is started');
 
+# a backfill does not end while another sync, here a session, has taken keys that it wants
+begin('trigger');
+sql(q{SELECT migrate_start('m'); TRUNCATE src; INSERT INTO src SELECT i, 0, 'v' FROM generate_series(1, 100) i});
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('BEGIN');
+$holder->query_safe('SELECT count(*) FROM (SELECT FROM migrate_ext.dirty_key FOR UPDATE) taken');
+sql(q{SELECT migrate_backfill('m', workers => 1)});
+becomes(q{SELECT step FROM migrate_progress('m')}, 'drain', 'all is copied');
+sleep 1;
+is(sql(q{SELECT state || ' ' || step FROM migrate_progress('m')}), 'running drain', 'it waits for who has taken keys');
+$holder->query_safe('COMMIT');
+$holder->quit;
+becomes(q{SELECT state FROM migrate_progress('m')}, 'done', 'and goes on then');
+is(sql(q{SELECT count(*) FROM migrate_ext.dirty_key}), '0', 'no key is left');
+equal('both sides are equal');
+
 # the extension, the database and the server go away while it works
 sql(q{INSERT INTO src SELECT i, 0, 'more' FROM generate_series(10000, 40000) i ON CONFLICT DO NOTHING});
 becomes(q{SELECT count(*) > 0 FROM tgt WHERE id BETWEEN 10000 AND 40000}, 't', 'in the middle of its work');
