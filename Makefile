@@ -40,7 +40,9 @@ OBJS = \
 	src/catalog/stashed_object.o \
 	src/catalog/verification.o \
 	src/catalog/write_error.o \
+	src/projection/aggregate.o \
 	src/projection/columns.o \
+	src/projection/constraint.o \
 	src/projection/comparison.o \
 	src/projection/expression.o \
 	src/projection/key.o \
@@ -70,11 +72,13 @@ OBJS = \
 	src/copy/sync_pass.o \
 	src/copy/throttle.o \
 	src/verify/compare.o \
+	src/verify/compare_aggregates.o \
 	src/verify/compare_tables.o \
 	src/verify/range.o \
 	src/verify/repair.o \
 	src/verify/sample.o \
 	src/verify/table_checksum.o \
+	src/verify/table_pair.o \
 	src/verify/verify.o \
 	src/lifecycle/assess.o \
 	src/lifecycle/check.o \
@@ -121,7 +125,7 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill sketch compare property verify quarantine defer_indexes key_ranges throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill sketch compare aggregates property verify quarantine defer_indexes key_ranges throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \

@@ -26,6 +26,21 @@ REVOKE ALL ON FUNCTION @extschema@.migrate_compare(regclass, regclass, text[], j
 COMMENT ON FUNCTION @extschema@.migrate_compare(regclass, regclass, text[], jsonb, text, bigint, boolean, text) IS
 	'differences of any two tables in one snapshot: by key, or as multisets; no migration needed';
 
+CREATE FUNCTION @extschema@.migrate_compare_aggregates(source regclass, target regclass, columns jsonb DEFAULT NULL,
+	group_by text[] DEFAULT NULL, filter text DEFAULT NULL)
+	RETURNS TABLE (group_key jsonb, column_name text, measure text, source_value text, target_value text, matches boolean)
+	LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'migrate_compare_aggregates';
+REVOKE ALL ON FUNCTION @extschema@.migrate_compare_aggregates(regclass, regclass, jsonb, text[], text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_compare_aggregates(regclass, regclass, jsonb, text[], text) IS
+	'counts, nulls, minima, maxima and sums of any two tables, by column and by group; no migration needed';
+
+CREATE FUNCTION @extschema@.migrate_check(migration text)
+	RETURNS TABLE (mapping bigint, kind text, name text, columns text[], violations bigint, passed boolean)
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_check';
+REVOKE ALL ON FUNCTION @extschema@.migrate_check(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_check(text) IS
+	'what the targets should fulfil though nothing enforces it (not null, unique, foreign keys), and the checks of migrate_add_check';
+
 CREATE FUNCTION @extschema@.migrate_divergence(migration text)
 	RETURNS TABLE (mapping bigint, kind text, key jsonb, columns text[], source_row jsonb,
 		target_row jsonb, found_at timestamptz)

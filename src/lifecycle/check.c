@@ -1,14 +1,16 @@
 /*
  * check.c
- *		migrate_add_check: queries of the DBA that must return no row.
+ *		migrate_check: what the targets' rows should fulfil; migrate_add_check: queries of
+ *		the DBA that must return no row.
  *
- * They run as the migration's owner, read only, in a subtransaction that is
+ * The latter run as the migration's owner, read only, in a subtransaction that is
  * rolled back.  The gates into shadow and soak ask them.
  */
 #include "postgres.h"
 
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
@@ -20,6 +22,7 @@
 #include "lifecycle/phase.h"
 
 MIGRATE_FUNCTION(migrate_add_check);
+MIGRATE_FUNCTION(migrate_check);
 
 /* A check at work. */
 typedef struct CheckRun
@@ -64,6 +67,73 @@ check_passes(const Migration *g, const CustomCheck *c, char **measured)
 
 	*measured = error != NULL ? psprintf("error: %s", error->message) : run.found ? "returns rows" : "no row";
 	return error == NULL && !run.found;
+}
+
+/* How many rows of a target violate what it should fulfil. */
+int64
+check_count_violations(const Mapping *m, const ExpectedConstraint *c)
+{
+	SpiScope	scope;
+	int64		n;
+
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	spi_read(c->sql, SPI_NO_ARGS);
+	n = spi_get_int8(0, 1);
+	spi_close(&scope);
+	return n;
+}
+
+/* Adds a row of migrate_check's result. */
+static void
+emit(ReturnSetInfo *rsinfo, const Mapping *m, const char *kind, const char *name, List *columns, int64 violations, bool passed)
+{
+	Datum		values[6];
+	bool		nulls[6] = {m == NULL, false, false, m == NULL, m == NULL, false};
+
+	values[0] = Int64GetDatum(m ? m->id : 0);
+	values[1] = CStringGetTextDatum(kind);
+	values[2] = CStringGetTextDatum(name);
+	values[3] = m ? spi_texts(columns).value : (Datum) 0;
+	values[4] = Int64GetDatum(violations);
+	values[5] = BoolGetDatum(passed);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * migrate_check(migration text): what the targets should fulfil though nothing
+ * enforces it, and the DBA's own checks; how many rows violate each.  Locks:
+ * ACCESS SHARE on the targets.
+ */
+Datum
+migrate_check(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Migration  *g = migration_get(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	List	   *mappings = mapping_list(g->id, MAPPING_FORWARD);
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, mappings)
+	{
+		const Mapping *m = lfirst(lc);
+		ListCell   *lk;
+
+		foreach(lk, constraint_list(m, mappings))
+		{
+			const ExpectedConstraint *c = lfirst(lk);
+			int64		n = check_count_violations(m, c);
+
+			emit(rsinfo, m, c->kind, c->name, c->columns, n, n == 0);
+		}
+	}
+	foreach(lc, custom_check_list(g->id))
+	{
+		CustomCheck *c = lfirst(lc);
+		char	   *measured;
+
+		emit(rsinfo, NULL, "check", c->name, NIL, 0, check_passes(g, c, &measured));
+	}
+	return (Datum) 0;
 }
 
 /*

@@ -87,6 +87,20 @@ measure_proof(List **results, const Migration *g, bool in_one_snapshot)
 		add(results, psprintf("rejected rows of %s", name_relation(m->source)),
 			psprintf("a rate of at most %s", setting_text(g->settings, "max_rejected_rate")), measured, clean);
 	}
+	foreach(lc, mappings)
+	{
+		Mapping    *m = lfirst(lc);
+		ListCell   *lk;
+
+		foreach(lk, constraint_list_declared(m))
+		{
+			const ExpectedConstraint *c = lfirst(lk);
+			int64		n = check_count_violations(m, c);
+
+			add(results, psprintf("foreign key %s of %s, not validated", quote_identifier(c->name), name_relation(m->target)),
+				"no orphaned row", psprintf("%lld", (long long) n), n == 0);
+		}
+	}
 	foreach(lc, custom_check_list(g->id))
 	{
 		CustomCheck *c = lfirst(lc);

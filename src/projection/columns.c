@@ -1,10 +1,12 @@
 /*
  * columns.c
- *		The JSON object of column names and SQL expressions that callers give.
+ *		Columns by name, and the JSON object of names and SQL expressions that callers give.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "base/quote.h"
 #include "projection/columns.h"
@@ -37,6 +39,18 @@ columns_check_names(Jsonb *columns, Oid relid, const char *argument)
 							name_relation(relid)),
 					 errhint("It is named in \"%s\".", argument)));
 	}
+}
+
+/* Is a column declared NOT NULL? */
+bool
+column_is_not_null(Oid relid, const char *name)
+{
+	HeapTuple	tuple = SearchSysCacheAttName(relid, name);
+	bool		result = HeapTupleIsValid(tuple) && ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
 }
 
 /* The expression given for a column; NULL if there is none. */

@@ -1,6 +1,6 @@
 /*
  * columns.h
- *		The JSON object of column names and SQL expressions that callers give.
+ *		Columns by name, and the JSON object of names and SQL expressions that callers give.
  */
 #ifndef MIGRATE_COLUMNS_H
 #define MIGRATE_COLUMNS_H
@@ -9,6 +9,7 @@
 #include "utils/jsonb.h"
 
 extern void columns_check_names(Jsonb *columns, Oid relid, const char *argument);
+extern bool column_is_not_null(Oid relid, const char *name);
 extern char *columns_find(Jsonb *columns, const char *name, const char *argument);
 
 #endif							/* MIGRATE_COLUMNS_H */

@@ -6,17 +6,16 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "base/quote.h"
+#include "projection/columns.h"
 #include "projection/expression.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
@@ -145,6 +144,20 @@ named_target_columns(const Mapping *m)
 		appendStringInfo(&buf, "%s" TARGET_ALIAS ".%s AS migrate_c%d", i ? ", " : "",
 						 quote_identifier(((MappingColumn *) list_nth(m->columns, i))->target), i + 1);
 	return buf.data;
+}
+
+/* Compare: the rows of the source as the target's, columns named migrate_c1, ... */
+char *
+projection_source_columns(const Mapping *m)
+{
+	return psprintf("SELECT %s FROM %s%s", cast_expression_list(m, true), ref_source_rows(m), ref_where_condition(m->filter));
+}
+
+/* Compare: the rows of the target, columns named in the same way. */
+char *
+projection_target_columns(const Mapping *m)
+{
+	return psprintf("SELECT %s FROM %s%s", named_target_columns(m), side_rows(m, KEY_OF_TARGET), ref_where_condition(m->scope));
 }
 
 /* The sides of the comparison, their columns named migrate_c1, ...; migrate_is is not null where a side has a row. */
@@ -289,12 +302,8 @@ projection_ambiguous_keys(const Mapping *m)
 	initStringInfo(&buf);
 	for (int side = 0; side < 2; side++)
 	{
-		if (side == 0)
-			appendStringInfo(&buf, "(SELECT FROM (SELECT %s FROM %s%s) AS k", cast_expression_list(m, true),
-							 ref_source_rows(m), ref_where_condition(m->filter));
-		else
-			appendStringInfo(&buf, " UNION ALL (SELECT FROM (SELECT %s FROM %s AS " TARGET_ALIAS "%s) AS k", named_target_columns(m),
-							 quote_relation(m->target), ref_where_condition(m->scope));
+		appendStringInfo(&buf, "%s(SELECT FROM (%s) AS k", side == 0 ? "" : " UNION ALL ",
+						 side == 0 ? projection_source_columns(m) : projection_target_columns(m));
 		appendStringInfo(&buf, " GROUP BY %s HAVING count(*) > 1 OR num_nulls(%s) > 0 LIMIT 1)", key, key);
 	}
 	return buf.data;
@@ -319,12 +328,8 @@ projection_compare_multisets(const Mapping *m, bool values)
 
 		appendStringInfo(&buf, "SELECT %s AS migrate_h, %d AS migrate_n, %s AS migrate_image FROM ", row_checksum_call(m, alias), side == 0 ? 1 : -1,
 						 values ? side_json(m, alias, "true") : "NULL::jsonb");
-		if (side == 0)
-			appendStringInfo(&buf, "(SELECT %s FROM %s%s) AS s UNION ALL ", cast_expression_list(m, true), ref_source_rows(m),
-							 ref_where_condition(m->filter));
-		else
-			appendStringInfo(&buf, "(SELECT %s FROM %s AS " TARGET_ALIAS "%s) AS t", named_target_columns(m),
-							 quote_relation(m->target), ref_where_condition(m->scope));
+		appendStringInfo(&buf, "(%s) AS %s%s", side == 0 ? projection_source_columns(m) : projection_target_columns(m), alias,
+						 side == 0 ? " UNION ALL " : "");
 	}
 	appendStringInfoString(&buf, ") AS migrate_x GROUP BY migrate_h HAVING sum(migrate_n) <> 0");
 	return buf.data;
@@ -394,13 +399,8 @@ may_be_null(const Mapping *m, KeyForm form, int i)
 {
 	const char *name = list_nth(m->key, i);
 	const char *column = form == KEY_OF_TARGET ? name : projection_copied_column(m, name);
-	Oid			relid = form == KEY_OF_TARGET ? m->target : m->source;
-	HeapTuple	tuple = column ? SearchSysCacheAttName(relid, column) : NULL;
-	bool		result = !HeapTupleIsValid(tuple) || !((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
 
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	return result;
+	return column == NULL || !column_is_not_null(form == KEY_OF_TARGET ? m->target : m->source, column);
 }
 
 /* A test of the key columns of a side that may be null, such as "IS NULL", put together; NULL if there are none. */

@@ -96,6 +96,9 @@ extern char *projection_sample_keys(const Mapping *m, double source_percent, dou
 extern char *projection_keys_by_hash(const Mapping *m);
 extern char *projection_compare_multisets(const Mapping *m, bool values);
 extern char *projection_ambiguous_keys(const Mapping *m);
+extern char *projection_source_columns(const Mapping *m);
+extern char *projection_target_columns(const Mapping *m);
+extern char *projection_compare_aggregates(const Mapping *m, List *group_by);
 
 /* Facts about a mapping's shape and state. */
 extern char *projection_target_exists(const Mapping *m);

@@ -72,21 +72,13 @@ ref_key_operator(const Mapping *m, const char *name)
 {
 	Oid			type = get_atttype(m->target, ref_target_attnum(m, name));
 	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(entry->eq_opr));
-	Form_pg_operator form;
-	char	   *result;
 
-	if (!HeapTupleIsValid(tuple))
+	if (!OidIsValid(entry->eq_opr))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("key column \"%s\" is of type %s, which has no equality operator",
 						name, format_type_be(type))));
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	result = psprintf("OPERATOR(%s.%s)",
-					  quote_identifier(get_namespace_name(form->oprnamespace)),
-					  NameStr(form->oprname));
-	ReleaseSysCache(tuple);
-	return result;
+	return quote_operator(entry->eq_opr);
 }
 
 /* " COLLATE ...": a column's collation, if its type has one. */

@@ -2,7 +2,7 @@
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS migrate_ext;
-SELECT plan(72);
+SELECT plan(76);
 
 CREATE TEMP TABLE surface (name text, args text, result text);
 INSERT INTO surface VALUES
@@ -12,6 +12,8 @@ INSERT INTO surface VALUES
 	('migrate_add_rule', 'migration text, mapping bigint, rule text, condition text, action text DEFAULT ''reject''::text', 'bigint'),
 	('migrate_add_check', 'migration text, name text, query text', 'bigint'),
 	('migrate_compare', 'source regclass, target regclass, key text[] DEFAULT NULL::text[], columns jsonb DEFAULT NULL::jsonb, filter text DEFAULT NULL::text, max_rows bigint DEFAULT 1000, show_values boolean DEFAULT false, equality text DEFAULT ''strict''::text', 'TABLE(kind text, key jsonb, columns text[], source_row jsonb, target_row jsonb)'),
+	('migrate_compare_aggregates', 'source regclass, target regclass, columns jsonb DEFAULT NULL::jsonb, group_by text[] DEFAULT NULL::text[], filter text DEFAULT NULL::text', 'TABLE(group_key jsonb, column_name text, measure text, source_value text, target_value text, matches boolean)'),
+	('migrate_check', 'migration text', 'TABLE(mapping bigint, kind text, name text, columns text[], violations bigint, passed boolean)'),
 	('migrate_retry_rejected', 'migration text', 'bigint'),
 	('migrate_set', 'migration text, setting text, value text', 'text'),
 	('migrate_drop', 'migration text', 'void'),
