@@ -113,7 +113,7 @@ BEGIN
 	END LOOP;
 	RETURN 'ok';
 END $$;
-SELECT 'SELECT pr_run(200)' FROM generate_series(1, 8) \gexec
+SELECT 'SELECT pr_run(200)' FROM generate_series(1, 15) \gexec
 DROP TABLE pr_type;
 DROP FUNCTION pr_change, pr_run;
 DROP PROCEDURE pr_make;
