@@ -122,3 +122,7 @@ SELECT count(*) FILTER (WHERE migrate_row_checksum(n) <> migrate_row_checksum(nu
 	count(*) FILTER (WHERE migrate_row_checksum(o) <> migrate_row_checksum(oidsend(o))) AS o, count(*) FILTER (WHERE migrate_row_checksum(i) <> migrate_row_checksum(interval_send(i))) AS i,
 	count(*) FILTER (WHERE migrate_row_checksum(m) <> migrate_row_checksum(cash_send(m))) AS m, count(*) FILTER (WHERE migrate_row_checksum(ARRAY[n, 1.5]) <> migrate_row_checksum(ARRAY[numeric_send(n), numeric_send(1.5)])) AS a, count(*) FROM sent;
 DROP TABLE sent;
+
+-- blanks at the end of character(n) are none in canonical form
+SELECT migrate_ext.canonical_row_checksum('a'::char(5)) = migrate_ext.canonical_row_checksum('a'::char(10)) AS canonical, migrate_row_checksum('a'::char(5)) = migrate_row_checksum('a'::char(10)) AS strict,
+	migrate_ext.canonical_row_checksum('a '::text) = migrate_ext.canonical_row_checksum('a'::text) AS text;
