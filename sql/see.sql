@@ -5,17 +5,33 @@ CREATE VIEW migrate_ext.mappings AS
 	FROM migrate_ext.mapping m JOIN migrate_ext.migration g USING (migration_id);
 COMMENT ON VIEW migrate_ext.mappings IS 'mappings with the name of their migration';
 
+-- whoever works on a job holds a session lock on it: see worker/launch.c
+CREATE VIEW migrate_ext.job_lock AS
+	SELECT (l.classid::bigint << 32) + l.objid::bigint AS job_id, l.pid FROM pg_catalog.pg_locks l
+	WHERE l.locktype = 'advisory' AND l.objsubid = 77 AND l.granted AND l.mode = 'ShareLock'
+		AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database());
+COMMENT ON VIEW migrate_ext.job_lock IS 'the sessions that work on a job now';
+
 CREATE VIEW migrate_ext.verifications AS
 	SELECT g.name AS migration, v.mapping_id AS mapping, m.direction, m.source, m.target, v.verification_id,
 		v.method, v.source_rows, v.target_rows, v.filtered, v.rejected, v.deduplicated, v.pending,
 		v.missing, v.extra, v.different, v.source_checksum, v.target_checksum, v.pending_checksum, v.checksum_match,
 		v.clean, v.snapshot, v.snapshot_lsn, v.started_at, v.elapsed, v.finished, v.ranges, v.position,
+		CASE WHEN v.finished THEN 100.0 ELSE least(99.9, round((100 * v.source_rows / nullif(e.rows, 0))::numeric, 1)) END AS percent,
+		CASE WHEN v.finished THEN 'done' WHEN j.status IN ('requested', 'running') AND k.workers = 0 THEN 'interrupted'
+			WHEN j.status IN ('requested', 'running') AND g.paused THEN 'paused' ELSE coalesce(j.status, 'cancelled') END AS state,
+		CASE WHEN NOT v.finished THEN j.throttle_reason END AS throttle_reason,
 		(m.direction = 'reverse') = (g.phase = 'soak') AND v.verification_id IS NOT DISTINCT FROM w.newest AS newest,
 		(m.direction = 'reverse') = (g.phase = 'soak') AND v.verification_id > coalesce(w.newest, 0) AS newer_part,
 		g.owner
 	FROM migrate_ext.verification v
 	JOIN migrate_ext.mapping m USING (mapping_id)
 	JOIN migrate_ext.migration g USING (migration_id)
+	LEFT JOIN migrate_ext.job j USING (job_id)
+	LEFT JOIN LATERAL (SELECT count(*) AS workers FROM migrate_ext.job_lock l WHERE NOT v.finished AND l.job_id = v.job_id) k ON true
+	-- by the statistics; of a partitioned table, those of its partitions
+	LEFT JOIN LATERAL (SELECT sum(greatest(c.reltuples, 0)) AS rows FROM pg_catalog.pg_class c WHERE NOT v.finished
+		AND (c.oid = m.source OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(m.source) WHERE isleaf))) e ON true
 	CROSS JOIN LATERAL (SELECT max(verification_id) AS newest FROM migrate_ext.verification a
 		WHERE a.mapping_id = v.mapping_id AND a.method IN ('scan', 'range') AND a.finished) w;
 COMMENT ON VIEW migrate_ext.verifications IS
@@ -77,13 +93,6 @@ CREATE VIEW migrate_ext.write_errors AS
 	SELECT g.name AS migration, m.mapping_id AS mapping, m.direction, m.target, e.at, e.sqlstate, e.message, e.keys, e.key, g.owner
 	FROM migrate_ext.write_error e JOIN migrate_ext.mapping m USING (mapping_id) JOIN migrate_ext.migration g USING (migration_id);
 COMMENT ON VIEW migrate_ext.write_errors IS 'dual writes that failed';
-
--- whoever works on a job holds a session lock on it: see worker/launch.c
-CREATE VIEW migrate_ext.job_lock AS
-	SELECT (l.classid::bigint << 32) + l.objid::bigint AS job_id, l.pid FROM pg_catalog.pg_locks l
-	WHERE l.locktype = 'advisory' AND l.objsubid = 77 AND l.granted AND l.mode = 'ShareLock'
-		AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database());
-COMMENT ON VIEW migrate_ext.job_lock IS 'the sessions that work on a job now';
 
 CREATE VIEW migrate_ext.progress AS
 	SELECT g.name AS migration, g.phase,

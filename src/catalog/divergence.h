@@ -17,7 +17,7 @@ typedef struct Divergence
 	Datum		target_row;		/* jsonb, or 0 */
 } Divergence;
 
-extern void divergence_insert(int64 verification_id, int64 mapping_id, const Divergence *d);
+extern void divergence_insert(int64 verification_id, int64 mapping_id, const Divergence *list, int n);
 extern int64 divergence_mark_dirty(int64 mapping_id);
 extern ArrayType *divergence_read_keys(int64 mapping_id);
 

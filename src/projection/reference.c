@@ -137,6 +137,16 @@ comparable(Oid a, Oid b)
 	return a == b || (IS_INTEGER(a) && IS_INTEGER(b)) || (IS_TEXT(a) && IS_TEXT(b));
 }
 
+/* The source column that a comparison can name for a key column, as it is; NULL if it cannot. */
+static char *
+bare_column(const Mapping *m, const char *name)
+{
+	char	   *copied = projection_copied_column(m, name);
+
+	return copied != NULL && comparable(get_atttype(m->source, get_attnum(m->source, copied)),
+										get_atttype(m->target, ref_target_attnum(m, name))) ? copied : NULL;
+}
+
 /*
  * How a comparison names key column i.  A source column that is copied is
  * named without the cast to the target's type, behind which an index on it
@@ -145,17 +155,9 @@ comparable(Oid a, Oid b)
 char *
 ref_key_operand(const Mapping *m, KeyForm form, const char *alias, int i)
 {
-	const char *name = list_nth(m->key, i);
-	char	   *copied;
+	char	   *column = form == KEY_OF_SOURCE ? bare_column(m, list_nth(m->key, i)) : NULL;
 
-	if (form != KEY_OF_SOURCE)
-		return ref_key(m, form, alias, i);
-	copied = projection_copied_column(m, name);
-	if (copied != NULL &&
-		comparable(get_atttype(m->source, get_attnum(m->source, copied)),
-				   get_atttype(m->target, ref_target_attnum(m, name))))
-		return psprintf(SOURCE_ALIAS ".%s", quote_identifier(copied));
-	return ref_key(m, form, alias, i);
+	return column != NULL ? psprintf(SOURCE_ALIAS ".%s", quote_identifier(column)) : ref_key(m, form, alias, i);
 }
 
 /*
@@ -168,12 +170,12 @@ equal_operand(const Mapping *m, KeyForm form, const char *alias, int i)
 {
 	const char *name = list_nth(m->key, i);
 	char	   *operand = ref_key_operand(m, form, alias, i);
-	char	   *copied = projection_copied_column(m, name);
+	char	   *column;
 
 	if (form != KEY_OF_SOURCE)
 		return operand;
-	return psprintf("%s%s", operand, copied != NULL && operand[0] != '(' ?
-					column_collation(m->source, get_attnum(m->source, copied)) : ref_collation(m, name));
+	column = bare_column(m, name);
+	return psprintf("%s%s", operand, column != NULL ? column_collation(m->source, get_attnum(m->source, column)) : ref_collation(m, name));
 }
 
 /* left.k1 = right.k1 AND ... */

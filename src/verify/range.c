@@ -102,7 +102,6 @@ range_step(const Mapping *m, const CompareOptions *options, double target_ms, Ve
 	v->position = end;
 	v->finished = end == (Datum) 0;
 	v->range_rows = next_rows(v->range_rows, c.totals.elapsed.time / 1000.0, target_ms);
-	for (int i = 0; i < c.ndivergences; i++)
-		divergence_insert(v->id, m->id, &c.divergences[i]);
+	divergence_insert(v->id, m->id, c.divergences, c.ndivergences);
 	verification_update(v);
 }

@@ -41,8 +41,7 @@ void
 verify_store(Comparison *c)
 {
 	verification_insert(&c->totals);
-	for (int i = 0; i < c->ndivergences; i++)
-		divergence_insert(c->totals.id, c->totals.mapping_id, &c->divergences[i]);
+	divergence_insert(c->totals.id, c->totals.mapping_id, c->divergences, c->ndivergences);
 }
 
 /* Adds a row of migrate_verify's result. */

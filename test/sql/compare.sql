@@ -69,6 +69,20 @@ ALTER TABLE mb ADD c int, ADD "D d" int;
 ALTER TABLE ma ADD e int;
 UPDATE mb SET b = 'x' WHERE a = 1;
 SELECT count(*) FROM migrate_compare('ma', 'mb');
+-- rows of megabytes, compressed or not, that differ in their last byte; rows of nulls
+CREATE TABLE ch_a (id int PRIMARY KEY, plain text, big text, raw bytea);
+CREATE TABLE ch_b (LIKE ch_a INCLUDING ALL);
+ALTER TABLE ch_a ALTER plain SET STORAGE EXTERNAL;
+INSERT INTO ch_a SELECT i, repeat(md5(i::text), 100000), repeat('x', 5000000), decode(repeat(md5(i::text), 50000), 'hex') FROM generate_series(1, 3) i;
+INSERT INTO ch_a VALUES (4), (5);
+INSERT INTO ch_b SELECT * FROM ch_a ORDER BY id DESC;
+SELECT * FROM migrate_compare('ch_a', 'ch_b');
+UPDATE ch_b SET plain = left(plain, -1) || 'x' WHERE id = 1;
+UPDATE ch_b SET big = left(big, -1) || 'y', raw = set_byte(raw, 799999, 255) WHERE id = 2;
+UPDATE ch_b SET raw = '' WHERE id = 4;
+SELECT kind, key, columns FROM migrate_compare('ch_a', 'ch_b') ORDER BY key;
+DROP TABLE ch_a, ch_b;
+
 -- empty tables, partitioned tables, views
 TRUNCATE ma, mb;
 SELECT count(*) FROM migrate_compare('ma', 'mb', columns => '{"a": "a"}');

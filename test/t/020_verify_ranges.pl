@@ -79,6 +79,8 @@ for (1 .. 100)
 	$interruptions += $gone;
 	until_true(q{SELECT NOT EXISTS (SELECT FROM migrate_ext.job_lock l JOIN migrate_ext.job j USING (job_id) WHERE j.kind = 'verify')}, 'the worker is gone')
 	  if $gone > 0;
+	is($node->safe_psql('postgres', q{SELECT state FROM migrate_ext.verifications WHERE method = 'range' ORDER BY verification_id DESC LIMIT 1}), 'interrupted', 'and shown as interrupted')
+	  if $gone > 0;
 	my ($rc, $out, $err) = $node->psql('postgres', q{CALL migrate_wait('m', '1 second')});
 	like($err, qr/the verification of migration "m" was interrupted/, 'migrate_wait says so') if $gone > 0;
 	$node->safe_psql('postgres', q{SELECT migrate_verify('m', 'range')});
@@ -90,6 +92,7 @@ is($rc, 0, "it came to its end: $err");
 like($err, qr/verification done: \d+ ranges, \d+ rows compared, 0 differ/, 'with no false difference');
 is($node->safe_psql('postgres', q{SELECT finished AND missing + extra + different = 0 AND ranges > 50 FROM migrate_ext.verifications
 	WHERE method = 'range' ORDER BY verification_id DESC LIMIT 1}), 't', 'many ranges under load, none differs');
+is($node->safe_psql('postgres', q{SELECT state || ' ' || percent FROM migrate_ext.verifications WHERE method = 'range' ORDER BY verification_id DESC LIMIT 1}), 'done 100.0', 'done');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM migrate_ext.verifications WHERE method = 'range'}), '1', 'it was one verification all the time');
 
 # paused: it says why, and goes on
@@ -99,7 +102,8 @@ until_true(q{SELECT throttle_reason = 'paused' FROM migrate_ext.job WHERE kind =
 my $before = $node->safe_psql('postgres', q{SELECT ranges FROM migrate_ext.verifications ORDER BY verification_id DESC LIMIT 1});
 usleep(500_000);
 is($node->safe_psql('postgres', q{SELECT ranges FROM migrate_ext.verifications ORDER BY verification_id DESC LIMIT 1}), $before, 'nothing is compared then');
-is($node->safe_psql('postgres', q{SELECT finished FROM migrate_ext.verifications ORDER BY verification_id DESC LIMIT 1}), 'f', 'and no gate sees it');
+is($node->safe_psql('postgres', q{SELECT concat_ws(' ', finished, state, throttle_reason, newest, percent BETWEEN 0 AND 99.9) FROM migrate_ext.verifications
+	ORDER BY verification_id DESC LIMIT 1}), 'f paused paused f t', 'that can be seen, and no gate sees it');
 
 # lost while it is paused: migrate_resume brings it back
 $node->safe_psql('postgres', q{SELECT pg_terminate_backend(l.pid) FROM migrate_ext.job_lock l JOIN migrate_ext.job j USING (job_id) WHERE j.kind = 'verify'});
