@@ -112,18 +112,6 @@ choose_owner(Oid source, Oid target)
 			 errhint("Make one role the owner of both, or grant one owner's role to the other.")));
 }
 
-/* Adds a parsed column to a mapping. */
-static void
-add_column(Mapping *m, const char *name, const Expression *e)
-{
-	MappingColumn *c = palloc(sizeof(MappingColumn));
-
-	c->target = pstrdup(name);
-	c->expression = e->sql;
-	m->columns = lappend(m->columns, c);
-	m->whole_row = m->whole_row || e->whole_row;
-}
-
 /*
  * Fills in m->columns from the object, or with the columns of the same name.
  * copied[i] becomes the target column that source column i + 1 is copied to.
@@ -162,7 +150,7 @@ read_columns(Mapping *m, Jsonb *columns, char **copied)
 		e = expression_for_column(text, m->source, m->target, att->attnum);
 		if (e->column > 0)
 			copied[e->column - 1] = pstrdup(name);
-		add_column(m, name, e);
+		columns_add(m, name, e);
 	}
 	table_close(target, NoLock);
 	if (m->columns == NIL)
@@ -291,7 +279,7 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 			text = psprintf(SOURCE_ALIAS ".%s", quote_identifier(copied[i]));
 		}
 		if (text != NULL)
-			add_column(r, NameStr(att->attname),
+			columns_add(r, NameStr(att->attname),
 					   expression_for_column(text, m->target, m->source, att->attnum));
 	}
 	r->key = copied_key(m, copied, desc->natts);

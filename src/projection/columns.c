@@ -41,6 +41,18 @@ columns_check_names(Jsonb *columns, Oid relid, const char *argument)
 	}
 }
 
+/* Adds a parsed column to a mapping. */
+void
+columns_add(Mapping *m, const char *name, const Expression *e)
+{
+	MappingColumn *c = palloc(sizeof(MappingColumn));
+
+	c->target = pstrdup(name);
+	c->expression = e->sql;
+	m->columns = lappend(m->columns, c);
+	m->whole_row = m->whole_row || e->whole_row;
+}
+
 /* Is a column declared NOT NULL? */
 bool
 column_is_not_null(Oid relid, const char *name)

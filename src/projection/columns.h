@@ -8,7 +8,11 @@
 #include "postgres.h"
 #include "utils/jsonb.h"
 
+#include "catalog/mapping.h"
+#include "projection/expression.h"
+
 extern void columns_check_names(Jsonb *columns, Oid relid, const char *argument);
+extern void columns_add(Mapping *m, const char *name, const Expression *e);
 extern bool column_is_not_null(Oid relid, const char *name);
 extern char *columns_find(Jsonb *columns, const char *name, const char *argument);
 

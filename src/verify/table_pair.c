@@ -48,7 +48,6 @@ read_columns(Mapping *m, Jsonb *columns)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		char	   *name = NameStr(att->attname);
-		MappingColumn *c;
 		char	   *text;
 
 		if (att->attisdropped)
@@ -59,10 +58,7 @@ read_columns(Mapping *m, Jsonb *columns)
 			text = get_attnum(m->source, name) > 0 ? psprintf(SOURCE_ALIAS ".%s", quote_identifier(name)) : NULL;
 		if (text == NULL)
 			continue;
-		c = palloc(sizeof(MappingColumn));
-		c->target = pstrdup(name);
-		c->expression = expression_for_column(text, m->source, m->target, att->attnum)->sql;
-		m->columns = lappend(m->columns, c);
+		columns_add(m, name, expression_for_column(text, m->source, m->target, att->attnum));
 	}
 	relation_close(target, NoLock);
 	if (m->columns == NIL)
