@@ -69,6 +69,7 @@ static const SettingDef definitions[] =
 	{"defer_foreign_keys", SETTING_BOOL, "off", 0, 0},
 	{"sketch_cells", SETTING_INT, "4608", 30, 2000000},
 	{"sample_rows", SETTING_INT, "1000", 1, 10000000},
+	{"verify_interval", SETTING_MS, "0", 0, INT_MAX},
 	{"max_divergences", SETTING_INT, "1000", 0, 10000000},
 	{"store_values", SETTING_BOOL, "off", 0, 0},
 	{"allow_nonempty_target", SETTING_BOOL, "off", 0, 0},

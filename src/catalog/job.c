@@ -132,7 +132,7 @@ Job *
 job_find_awaited(int64 migration_id)
 {
 	return fetch(JOB_SELECT "WHERE migration_id = $1 AND kind IN ('backfill', 'verify') "
-				 "ORDER BY status IN ('requested', 'running') DESC, job_id DESC LIMIT 1",
+				 "ORDER BY status IN ('requested', 'running') DESC, CASE WHEN status IN ('requested', 'running') THEN kind END, job_id DESC LIMIT 1",
 				 SPI_ARGS(spi_int8(migration_id)));
 }
 

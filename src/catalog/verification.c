@@ -99,7 +99,7 @@ verification_find_open(int64 job_id)
 	return v;
 }
 
-/* All verifications of a job. */
+/* The verifications of a job's last pass. */
 List *
 verification_list(int64 job_id)
 {
@@ -108,7 +108,7 @@ verification_list(int64 job_id)
 	uint64		n;
 
 	spi_open_catalog(&scope);
-	n = spi_run(VERIFICATION_SELECT "ORDER BY verification_id", SPI_ARGS(spi_int8(job_id)));
+	n = spi_run("SELECT * FROM (" VERIFICATION_SELECT ") v WHERE verification_id IN (SELECT max(verification_id) FROM migrate_ext.verification WHERE job_id = $1 GROUP BY mapping_id) ORDER BY verification_id", SPI_ARGS(spi_int8(job_id)));
 	for (uint64 i = 0; i < n; i++)
 	{
 		Verification *v = read_row(&scope, i, job_id);
@@ -121,7 +121,10 @@ verification_list(int64 job_id)
 	return list;
 }
 
-/* How far a job's verifications have come. */
+/* The last one of a job for each mapping. */
+#define LAST_PASS "(SELECT DISTINCT ON (mapping_id) * FROM migrate_ext.verification WHERE job_id = $1 ORDER BY mapping_id, verification_id DESC) AS p"
+
+/* How far a job's last pass has come. */
 void
 verification_sum(int64 job_id, int64 *ranges, int64 *rows, int64 *differing)
 {
@@ -129,7 +132,7 @@ verification_sum(int64 job_id, int64 *ranges, int64 *rows, int64 *differing)
 
 	spi_open_catalog(&scope);
 	spi_run("SELECT coalesce(sum(ranges), 0)::bigint, coalesce(sum(source_rows), 0)::bigint, "
-			"coalesce(sum(missing + extra + different), 0)::bigint FROM migrate_ext.verification WHERE job_id = $1",
+			"coalesce(sum(missing + extra + different), 0)::bigint FROM " LAST_PASS,
 			SPI_ARGS(spi_int8(job_id)));
 	*ranges = spi_get_int8(0, 1);
 	*rows = spi_get_int8(0, 2);
@@ -137,19 +140,42 @@ verification_sum(int64 job_id, int64 *ranges, int64 *rows, int64 *differing)
 	spi_close(&scope);
 }
 
-/* Did a job's verifications all end clean? */
+/* Did a job's last pass end clean?  If not, how many keys differ? */
 bool
-verification_job_is_clean(int64 job_id)
+verification_pass_is_clean(int64 job_id, int64 *differing)
 {
 	SpiScope	scope;
 	bool		clean;
 
 	spi_open_catalog(&scope);
-	spi_run("SELECT coalesce(bool_and(finished AND clean), false) FROM migrate_ext.verification WHERE job_id = $1",
+	spi_run("SELECT coalesce(bool_and(finished AND clean), false), coalesce(sum(missing + extra + different), 0)::bigint FROM " LAST_PASS,
 			SPI_ARGS(spi_int8(job_id)));
 	clean = spi_get_bool(0, 1);
+	*differing = spi_get_int8(0, 2);
 	spi_close(&scope);
 	return clean;
+}
+
+/* When a job's last pass began; long ago if there was none. */
+TimestampTz
+verification_last_start(int64 job_id)
+{
+	SpiScope	scope;
+	TimestampTz start = 0;
+
+	spi_open_catalog(&scope);
+	spi_run("SELECT max(started_at) FROM migrate_ext.verification WHERE job_id = $1", SPI_ARGS(spi_int8(job_id)));
+	if (!spi_is_null(0, 1))
+		start = DatumGetTimestampTz(spi_get_datum(0, 1));
+	spi_close(&scope);
+	return start;
+}
+
+/* Forgets what a job has not finished. */
+void
+verification_delete_open(int64 job_id)
+{
+	spi_change("DELETE FROM migrate_ext.verification WHERE job_id = $1 AND NOT finished", SPI_ARGS(spi_int8(job_id)));
 }
 
 /* Verifications of all rows that came to their end. */

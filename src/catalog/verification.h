@@ -47,7 +47,9 @@ extern Verification *verification_find_open(int64 job_id);
 extern List *verification_list(int64 job_id);
 extern void verification_update(Verification *v);
 extern void verification_sum(int64 job_id, int64 *ranges, int64 *rows, int64 *differing);
-extern bool verification_job_is_clean(int64 job_id);
+extern bool verification_pass_is_clean(int64 job_id, int64 *differing);
+extern TimestampTz verification_last_start(int64 job_id);
+extern void verification_delete_open(int64 job_id);
 extern bool verification_last_is_clean(int64 mapping_id, bool in_one_snapshot, char **measured);
 extern bool verification_last_rejected(int64 mapping_id, double most, char **measured);
 

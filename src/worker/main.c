@@ -317,7 +317,7 @@ wait_event(Turn turn)
 	static uint32 events[TURN_END + 1];
 	static const char *const names[] = {
 		[TURN_YIELD] = "MigrateYield", [TURN_WAIT] = "MigrateOtherWorkers",
-		[TURN_THROTTLE] = "MigrateThrottle", [TURN_SLEEP] = "MigrateIdle"
+		[TURN_THROTTLE] = "MigrateThrottle", [TURN_IDLE] = "MigrateIdle", [TURN_SLEEP] = "MigrateIdle"
 	};
 
 	if (turn > TURN_SLEEP || names[turn] == NULL)
@@ -330,7 +330,7 @@ wait_event(Turn turn)
 static long
 nap_ms(Turn turn)
 {
-	return turn == TURN_SLEEP ? Min(SLEEP_MS, sync_sleep_ms()) :
+	return turn == TURN_SLEEP ? Min(SLEEP_MS, sync_sleep_ms()) : turn == TURN_IDLE ? SLEEP_MS :
 		turn == TURN_WAIT || turn == TURN_THROTTLE ? POLL_MS : turn == TURN_YIELD ? YIELD_MS : 0;
 }
 
@@ -368,7 +368,7 @@ job_work(int64 job_id, JobCommit commit)
 			commit();
 		}
 		turns++;
-		if (turn == TURN_SLEEP)
+		if (turn == TURN_SLEEP || turn == TURN_IDLE)
 			pgstat_report_activity(STATE_IDLE, NULL);
 		nap(nap_ms(turn), wait_event(turn));
 	}

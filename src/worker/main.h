@@ -20,6 +20,7 @@ typedef enum Turn
 	TURN_YIELD,
 	TURN_WAIT,
 	TURN_THROTTLE,				/* paused, or a signal says so */
+	TURN_IDLE,					/* nothing to do for a while */
 	TURN_SLEEP,					/* nothing to do until something is due */
 	TURN_BARRIER,
 	TURN_END

@@ -2,17 +2,20 @@
  * verify_job.c
  *		Verification by ranges: a job that compares one range a transaction.
  *
- * One worker does it, mapping by mapping.  It waits as a copy does: for a pause,
- * replicas, sessions that wait for us and whatever else the throttle looks at.  What was
- * compared before a cutover or a rollback says nothing about the other
- * direction: such a job is cancelled.
+ * One worker does it, mapping by mapping: a pass.  It waits as a copy does: for a pause,
+ * replicas, sessions that wait for us and whatever else the throttle looks at.  With
+ * setting verify_interval a pass begins so long after the last one has begun, again
+ * and again, until it is 0.  What was compared before a cutover says nothing
+ * about the other direction: such a pass is abandoned.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/timestamp.h"
 
 #include "base/quote.h"
 #include "base/setting.h"
+#include "catalog/event.h"
 #include "catalog/job.h"
 #include "catalog/mapping.h"
 #include "lifecycle/phase.h"
@@ -32,7 +35,61 @@ is_current(const Migration *g, int64 mapping_id)
 	return m != NULL && m->migration_id == g->id && m->reverse == migration_is_switched(g);
 }
 
-/* One range; the end of the last one ends the job. */
+/* Makes the verifications of a pass, which compare nothing yet. */
+static void
+make_pass(int64 job_id, const Migration *g)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(g->id, migration_is_switched(g)))
+		range_begin(lfirst(lc), job_id);
+}
+
+/* Nothing is left to compare: the job is done, or begins again when verify_interval has passed. */
+static Turn
+begin_pass(const Job *job, const Migration *g)
+{
+	int			interval = setting_int(g->settings, "verify_interval");
+
+	if (interval == 0)
+	{
+		job_finish(job->id, "done");
+		return TURN_END;
+	}
+	if (!TimestampDifferenceExceeds(verification_last_start(job->id), GetCurrentTimestamp(), interval))
+		return TURN_IDLE;
+	make_pass(job->id, g);
+	return TURN_AGAIN;
+}
+
+/* The direction has changed: what was compared until now means nothing. */
+static Turn
+abandon_pass(const Job *job, const Migration *g)
+{
+	verification_delete_open(job->id);
+	if (setting_int(g->settings, "verify_interval") > 0)
+		return TURN_AGAIN;
+	job_finish(job->id, "cancelled");
+	return TURN_END;
+}
+
+/* All has been compared. */
+static void
+end_pass(const Job *job, const Migration *g)
+{
+	int64		differing;
+
+	if (verification_pass_is_clean(job->id, &differing))
+	{
+		if (verified_hook != NULL)
+			verified_hook(g);
+	}
+	else if (differing > 0)
+		event_record(g, "alarm", NULL, NULL,
+					 psprintf("verification by ranges found %lld differences: migrate_divergence lists them", (long long) differing));
+}
+
+/* One range. */
 Turn
 verify_turn(const Job *job, const Migration *g)
 {
@@ -44,21 +101,15 @@ verify_turn(const Job *job, const Migration *g)
 		return TURN_THROTTLE;
 	v = verification_find_open(job->id);
 	if (v == NULL)
-	{
-		job_finish(job->id, "done");
-		if (verification_job_is_clean(job->id) && verified_hook != NULL)
-			verified_hook(g);
-		return TURN_END;
-	}
+		return begin_pass(job, g);
 	if (!is_current(g, v->mapping_id))
-	{
-		job_finish(job->id, "cancelled");
-		return TURN_END;
-	}
+		return abandon_pass(job, g);
 	m = mapping_get(v->mapping_id);
 	job_show(g, psprintf("comparing keys of %s, range %lld", name_relation(m->target), (long long) v->ranges + 1));
 	verify_options(g, &options);
 	range_step(m, &options, setting_int(g->settings, "batch_target_time"), v);
+	if (verification_find_open(job->id) == NULL)
+		end_pass(job, g);
 	return TURN_AGAIN;
 }
 
@@ -108,8 +159,7 @@ request_ranges(const Migration *g)
 	else
 	{
 		id = job_insert(g->id, "verify", 1, 0, NULL, GetUserId());
-		foreach(lc, mappings)
-			range_begin(lfirst(lc), id);
+		make_pass(id, g);
 	}
 	launch_workers(g, id, 1);
 	return id;

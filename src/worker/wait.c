@@ -19,6 +19,7 @@
 #include "utils/wait_event.h"
 
 #include "base/compat.h"
+#include "base/setting.h"
 #include "base/spi.h"
 #include "catalog/job.h"
 #include "catalog/job_range.h"
@@ -159,6 +160,14 @@ nap(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/* Has a verification that is done again and again compared all for now? */
+static bool
+is_between_passes(const Job *job, const char *name)
+{
+	return strcmp(job->kind, "verify") == 0 && setting_int(migration_get(name)->settings, "verify_interval") > 0 &&
+		verification_find_open(job->id) == NULL;
+}
+
 /* Looks at a job: true when the wait is over. */
 static bool
 is_over(const char *name, Job *job, bool report)
@@ -169,7 +178,7 @@ is_over(const char *name, Job *job, bool report)
 				 errmsg("migration \"%s\" has no backfill to wait for", name),
 				 errhint("Start it with migrate_backfill, or a verification by ranges with migrate_verify.")));
 	check_outcome(job, name);
-	if (strcmp(job->status, "requested") != 0 && strcmp(job->status, "running") != 0)
+	if ((strcmp(job->status, "requested") != 0 && strcmp(job->status, "running") != 0) || is_between_passes(job, name))
 	{
 		report_progress(job);
 		return true;

@@ -130,6 +130,21 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM migrate_divergence('m') d
 is($node->safe_psql('postgres', q{SELECT migrate_repair('m')}), '300', 'they are repaired');
 is($node->safe_psql('postgres', q{SELECT method || ' ' || missing + extra + different FROM migrate_ext.verifications ORDER BY verification_id DESC LIMIT 1}), 'keys 0', 'and verified');
 
+# again and again: a pass a second, over a cutover, with an alarm for what it finds, until it is told to end
+$node->safe_psql('postgres', q{SELECT migrate_set('m', 'batch_target_time', '500ms'); SELECT migrate_set('m', 'verify_interval', '1s'); SELECT migrate_verify('m', 'range')});
+$node->safe_psql('postgres', q{CALL migrate_wait('m', '1 minute')});
+my $clean = q{SELECT count(*) >= %d FROM migrate_ext.verifications WHERE method = 'range' AND clean AND finished AND direction = '%s'};
+until_true(sprintf($clean, 4, 'forward'), 'pass after pass');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM migrate_ext.job WHERE kind = 'verify' AND status = 'running'}), '1', 'by one job');
+$node->safe_psql('postgres', q{SET session_replication_role = replica; UPDATE tgt SET n = -7 WHERE id = (SELECT min(id) FROM tgt)});
+until_true(q{SELECT count(*) > 0 FROM migrate_ext.history WHERE kind = 'alarm' AND concat(reason, detail) LIKE '%verification by ranges found 1 diff%'}, 'an alarm for what differs');
+$node->safe_psql('postgres', q{SELECT migrate_repair('m')});
+$node->safe_psql('postgres', q{SELECT migrate_verify('m')});
+$node->safe_psql('postgres', q{SELECT migrate_cutover('m', method => 'switch')});
+until_true(sprintf($clean, 2, 'reverse'), 'the other direction after a cutover');
+$node->safe_psql('postgres', q{SELECT migrate_set('m', 'verify_interval', '0')});
+until_true(q{SELECT status = 'done' FROM migrate_ext.job WHERE kind = 'verify' ORDER BY job_id DESC LIMIT 1}, 'it ends when it is told to');
+
 # a rollback in the middle ends it
 $node->safe_psql('postgres', q{SELECT migrate_verify('m', 'range')});
 $node->safe_psql('postgres', q{SELECT migrate_rollback('m')});
