@@ -386,6 +386,7 @@ expand_every(const Mapping *m)
 	SPIPlanPtr	plan;
 	Portal		portal;
 	Datum		without;
+	MemoryContext batch;
 
 	/* the latest snapshot, also in a REPEATABLE READ transaction */
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -396,18 +397,23 @@ expand_every(const Mapping *m)
 		elog(ERROR, "could not prepare a comparison: %s", SPI_result_code_string(SPI_result));
 	portal = SPI_cursor_open(NULL, plan, &without, NULL, true);
 	PopActiveSnapshot();
+	batch = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext differing keys", ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
 		Datum	   *keys;
 		int			n = 0;
+		MemoryContext old;
 
 		SPI_cursor_fetch(portal, true, SYNC_BATCH_KEYS);
 		if (SPI_processed == 0)
 			break;
+		old = MemoryContextSwitchTo(batch);
 		keys = palloc(sizeof(Datum) * SPI_processed);
 		for (uint64 i = 0; i < SPI_processed; i++)
 			keys[n++] = spi_get_datum(i, 2);
 		dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT), "reconcile", NULL);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(batch);
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);

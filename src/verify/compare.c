@@ -280,6 +280,7 @@ find_differences(Comparing *w, ArrayType *keys, ComparedKeys which)
 	SpiScope	scope;
 	SPIPlanPtr	plan;
 	Portal		portal;
+	MemoryContext batch;
 
 	if (!w->pending_known)
 		(void) read_pending(w);
@@ -288,13 +289,19 @@ find_differences(Comparing *w, ArrayType *keys, ComparedKeys which)
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a comparison: %s", SPI_result_code_string(SPI_result));
 	portal = SPI_cursor_open(NULL, plan, &arg, NULL, true);
+	batch = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext differences", ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
+		MemoryContext old;
+
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);
 		if (SPI_processed == 0)
 			break;
+		old = MemoryContextSwitchTo(batch);
 		for (uint64 i = 0; i < SPI_processed; i++)
 			count_difference(w, &scope, i);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(batch);
 		SPI_freetuptable(SPI_tuptable);
 		CHECK_FOR_INTERRUPTS();
 	}
