@@ -225,7 +225,8 @@ CREATE TABLE migrate_ext.verification (
 	range_rows		bigint NOT NULL
 );
 CREATE INDEX ON migrate_ext.verification (mapping_id, verification_id);
-CREATE INDEX ON migrate_ext.verification (job_id);
+CREATE INDEX ON migrate_ext.verification (job_id, verification_id);
+CREATE INDEX verification_open ON migrate_ext.verification (job_id, verification_id) WHERE NOT finished;
 COMMENT ON TABLE migrate_ext.verification IS 'result of comparing a mapping''s source with its target, in one snapshot or, by ranges of keys, in one each';
 COMMENT ON COLUMN migrate_ext.verification.method IS 'scan: all rows in one snapshot; range: all rows, a range of keys at a time; sample: random rows; keys: those that were repaired';
 COMMENT ON COLUMN migrate_ext.verification.snapshot IS 'of method range, that of the last range';

@@ -281,6 +281,22 @@ spi_texts(List *strings)
 	return spi_datum(TEXTARRAYOID, PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT)), false);
 }
 
+/* The first column of n rows as a jsonb[], in the memory context of the scope's caller. */
+ArrayType *
+spi_get_jsonbs(const SpiScope *scope, uint64 n)
+{
+	MemoryContext old = MemoryContextSwitchTo(scope->caller);
+	Datum	   *elems = palloc(sizeof(Datum) * Max(n, 1));
+	ArrayType  *result;
+
+	for (uint64 i = 0; i < n; i++)
+		elems[i] = spi_get_datum(i, 1);
+	result = construct_array(elems, n, JSONBOID, -1, false, TYPALIGN_INT);
+	pfree(elems);
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
 /* A text[] as a list of C strings, in the memory context of the scope's caller. */
 List *
 spi_get_texts(const SpiScope *scope, uint64 row, int col)

@@ -8,6 +8,7 @@
 #include "postgres.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -90,6 +91,7 @@ extern int64 spi_get_int8(uint64 row, int col);
 extern Oid	spi_get_oid(uint64 row, int col);
 extern bool spi_get_bool(uint64 row, int col);
 extern char *spi_get_text(const SpiScope *scope, uint64 row, int col);
+extern ArrayType *spi_get_jsonbs(const SpiScope *scope, uint64 n);
 extern List *spi_get_texts(const SpiScope *scope, uint64 row, int col);
 extern Datum spi_get_copy(const SpiScope *scope, uint64 row, int col);
 

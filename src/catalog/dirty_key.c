@@ -141,7 +141,7 @@ dirty_key_any_untried(int64 mapping_id, int64 upto)
 	SpiScope	scope;
 	bool		any;
 
-	spi_open_catalog(&scope);
+	open_in_order(&scope);
 	any = spi_run("SELECT FROM migrate_ext.dirty_key WHERE mapping_id = $1 AND dirty_key_id <= $2 AND retry_at IS NULL LIMIT 1",
 				  SPI_ARGS(spi_int8(mapping_id), spi_int8(upto))) > 0;
 	spi_close(&scope);

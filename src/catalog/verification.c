@@ -48,7 +48,10 @@ verification_update(Verification *v)
 }
 
 #define VERIFICATION_SELECT \
-	"SELECT verification_id, mapping_id, " RESULT_COLUMNS ", started_at, method FROM migrate_ext.verification WHERE job_id = $1 "
+	"SELECT verification_id, mapping_id, " RESULT_COLUMNS ", started_at, method FROM "
+
+/* The last one of a job for each mapping. */
+#define LAST_PASS "(SELECT DISTINCT ON (mapping_id) * FROM migrate_ext.verification WHERE job_id = $1 ORDER BY mapping_id, verification_id DESC) AS p "
 
 /* Builds a Verification from row i of the result of a VERIFICATION_SELECT. */
 static Verification *
@@ -93,7 +96,7 @@ verification_find_open(int64 job_id)
 	Verification *v = NULL;
 
 	spi_open_catalog(&scope);
-	if (spi_run(VERIFICATION_SELECT "AND NOT finished ORDER BY verification_id LIMIT 1", SPI_ARGS(spi_int8(job_id))) > 0)
+	if (spi_run(VERIFICATION_SELECT "migrate_ext.verification WHERE job_id = $1 AND NOT finished ORDER BY verification_id LIMIT 1", SPI_ARGS(spi_int8(job_id))) > 0)
 		v = read_row(&scope, 0, job_id);
 	spi_close(&scope);
 	return v;
@@ -108,7 +111,7 @@ verification_list(int64 job_id)
 	uint64		n;
 
 	spi_open_catalog(&scope);
-	n = spi_run("SELECT * FROM (" VERIFICATION_SELECT ") v WHERE verification_id IN (SELECT max(verification_id) FROM migrate_ext.verification WHERE job_id = $1 GROUP BY mapping_id) ORDER BY verification_id", SPI_ARGS(spi_int8(job_id)));
+	n = spi_run(VERIFICATION_SELECT LAST_PASS "ORDER BY verification_id", SPI_ARGS(spi_int8(job_id)));
 	for (uint64 i = 0; i < n; i++)
 	{
 		Verification *v = read_row(&scope, i, job_id);
@@ -120,9 +123,6 @@ verification_list(int64 job_id)
 	spi_close(&scope);
 	return list;
 }
-
-/* The last one of a job for each mapping. */
-#define LAST_PASS "(SELECT DISTINCT ON (mapping_id) * FROM migrate_ext.verification WHERE job_id = $1 ORDER BY mapping_id, verification_id DESC) AS p"
 
 /* How far a job's last pass has come. */
 void
@@ -164,8 +164,8 @@ verification_last_start(int64 job_id)
 	TimestampTz start = 0;
 
 	spi_open_catalog(&scope);
-	spi_run("SELECT max(started_at) FROM migrate_ext.verification WHERE job_id = $1", SPI_ARGS(spi_int8(job_id)));
-	if (!spi_is_null(0, 1))
+	if (spi_run("SELECT started_at FROM migrate_ext.verification WHERE job_id = $1 ORDER BY verification_id DESC LIMIT 1",
+				SPI_ARGS(spi_int8(job_id))) > 0)
 		start = DatumGetTimestampTz(spi_get_datum(0, 1));
 	spi_close(&scope);
 	return start;

@@ -88,28 +88,15 @@ return_checksum(Checksum c)
 static HashEncoder *
 get_encoder(FunctionCallInfo fcinfo, int first, bool canonical)
 {
-	HashEncoder *e = fcinfo->flinfo->fn_extra;
-	int			n = PG_NARGS() - first;
-	Oid			types[FUNC_MAX_ARGS];
-
-	if (e != NULL)
-		return e;
+	if (fcinfo->flinfo->fn_extra != NULL)
+		return fcinfo->flinfo->fn_extra;
 	if (get_fn_expr_variadic(fcinfo->flinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("VARIADIC is not supported for checksums"),
 				 errhint("Pass the columns one by one, or an array as one value.")));
-	for (int i = 0; i < n; i++)
-	{
-		types[i] = get_fn_expr_argtype(fcinfo->flinfo, first + i);
-		if (!OidIsValid(types[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
-					 errmsg("could not determine data type of argument %d", i + 1)));
-	}
-	e = hash_encoder_create(fcinfo->flinfo->fn_mcxt, canonical, n, types);
-	fcinfo->flinfo->fn_extra = e;
-	return e;
+	fcinfo->flinfo->fn_extra = hash_encoder_for_call(fcinfo, first, PG_NARGS(), canonical);
+	return fcinfo->flinfo->fn_extra;
 }
 
 /* The hash of a call's arguments from first on. */
@@ -119,8 +106,9 @@ hash_arguments(FunctionCallInfo fcinfo, int first, bool canonical)
 	return hash_row(get_encoder(fcinfo, first, canonical), &fcinfo->args[first]);
 }
 
-static MemoryContext
-aggregate_context(FunctionCallInfo fcinfo)
+/* Where an aggregate's state lives. */
+MemoryContext
+checksum_aggregate_context(FunctionCallInfo fcinfo)
 {
 	MemoryContext context;
 
@@ -149,7 +137,7 @@ migrate_checksum_accum(PG_FUNCTION_ARGS)
 {
 	ChecksumState *state;
 
-	state = PG_ARGISNULL(0) ? MemoryContextAllocZero(aggregate_context(fcinfo), sizeof(ChecksumState)) :
+	state = PG_ARGISNULL(0) ? MemoryContextAllocZero(checksum_aggregate_context(fcinfo), sizeof(ChecksumState)) :
 		(ChecksumState *) PG_GETARG_POINTER(0);
 	state->rows++;
 	checksum_add(&state->sum, hash_arguments(fcinfo, 1, false));
@@ -160,7 +148,7 @@ migrate_checksum_accum(PG_FUNCTION_ARGS)
 Datum
 migrate_checksum_combine(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = aggregate_context(fcinfo);
+	MemoryContext context = checksum_aggregate_context(fcinfo);
 	ChecksumState *a = PG_ARGISNULL(0) ? NULL : (ChecksumState *) PG_GETARG_POINTER(0);
 	ChecksumState *b = PG_ARGISNULL(1) ? NULL : (ChecksumState *) PG_GETARG_POINTER(1);
 
@@ -183,7 +171,7 @@ migrate_checksum_serialize(PG_FUNCTION_ARGS)
 	ChecksumState *state = (ChecksumState *) PG_GETARG_POINTER(0);
 	StringInfoData buf;
 
-	(void) aggregate_context(fcinfo);
+	(void) checksum_aggregate_context(fcinfo);
 	pq_begintypsend(&buf);
 	pq_sendint64(&buf, state->rows);
 	pq_sendint64(&buf, state->sum.high);
@@ -198,7 +186,7 @@ migrate_checksum_deserialize(PG_FUNCTION_ARGS)
 	ChecksumState *state = palloc(sizeof(ChecksumState));
 	StringInfoData buf;
 
-	(void) aggregate_context(fcinfo);
+	(void) checksum_aggregate_context(fcinfo);
 	initStringInfo(&buf);
 	appendBinaryStringInfo(&buf, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 	state->rows = pq_getmsgint64(&buf);
@@ -280,15 +268,7 @@ compare_values(FunctionCallInfo fcinfo, bool canonical)
 	{
 		encoders = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(HashEncoder *) * 2);
 		for (int i = 0; i < 2; i++)
-		{
-			Oid			type = get_fn_expr_argtype(fcinfo->flinfo, i);
-
-			if (!OidIsValid(type))
-				ereport(ERROR,
-						(errcode(ERRCODE_INDETERMINATE_DATATYPE),
-						 errmsg("could not determine data type of argument %d", i + 1)));
-			encoders[i] = hash_encoder_create(fcinfo->flinfo->fn_mcxt, canonical, 1, &type);
-		}
+			encoders[i] = hash_encoder_for_call(fcinfo, i, i + 1, canonical);
 		fcinfo->flinfo->fn_extra = encoders;
 	}
 	PG_RETURN_BOOL(hash_rows_identical(encoders[0], &fcinfo->args[0], encoders[1], &fcinfo->args[1]));

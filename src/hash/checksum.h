@@ -6,6 +6,7 @@
 #define MIGRATE_CHECKSUM_H
 
 #include "postgres.h"
+#include "fmgr.h"
 
 /* A row's XXH3-128 hash, or the sum of many. */
 typedef struct Checksum
@@ -36,6 +37,7 @@ checksum_equal(Checksum a, Checksum b)
 	return a.high == b.high && a.low == b.low;
 }
 
+extern MemoryContext checksum_aggregate_context(FunctionCallInfo fcinfo);
 extern char *checksum_to_string(Checksum c);
 extern Checksum checksum_from_string(const char *digits);
 

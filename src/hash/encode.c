@@ -250,7 +250,7 @@ resolve_type(HashEncoder *e, Oid type)
 }
 
 /* Makes an encoder for rows of some types; it lives in the memory context. */
-HashEncoder *
+static HashEncoder *
 hash_encoder_create(MemoryContext context, bool canonical, int ncolumns, const Oid *types)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -270,6 +270,23 @@ hash_encoder_create(MemoryContext context, bool canonical, int ncolumns, const O
 	}
 	MemoryContextSwitchTo(old);
 	return e;
+}
+
+/* An encoder for a call's arguments from first to before end; it lives as long as the call site. */
+HashEncoder *
+hash_encoder_for_call(FunctionCallInfo fcinfo, int first, int end, bool canonical)
+{
+	Oid			types[FUNC_MAX_ARGS];
+
+	for (int i = first; i < end; i++)
+	{
+		types[i - first] = get_fn_expr_argtype(fcinfo->flinfo, i);
+		if (!OidIsValid(types[i - first]))
+			ereport(ERROR,
+					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
+					 errmsg("could not determine data type of argument %d", i + 1)));
+	}
+	return hash_encoder_create(fcinfo->flinfo->fn_mcxt, canonical, end - first, types);
 }
 
 /* Hashes what is in the buffer. */

@@ -135,23 +135,6 @@ is_integer(Oid type)
 	return type == INT2OID || type == INT4OID || type == INT8OID;
 }
 
-/* The types of a call's arguments from first to before end. */
-static HashEncoder *
-make_encoder(FunctionCallInfo fcinfo, int first, int end)
-{
-	Oid			types[FUNC_MAX_ARGS];
-
-	for (int i = first; i < end; i++)
-	{
-		types[i - first] = get_fn_expr_argtype(fcinfo->flinfo, i);
-		if (!OidIsValid(types[i - first]))
-			ereport(ERROR,
-					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
-					 errmsg("could not determine data type of argument %d", i + 1)));
-	}
-	return hash_encoder_create(fcinfo->flinfo->fn_mcxt, false, end - first, types);
-}
-
 /* What the call site keeps: keys from argument first on, then the row. */
 static SketchCall *
 get_call(FunctionCallInfo fcinfo, int first, int nkeys)
@@ -168,9 +151,9 @@ get_call(FunctionCallInfo fcinfo, int first, int nkeys)
 	call->nkeys = nkeys;
 	call->key_type = get_fn_expr_argtype(fcinfo->flinfo, first);
 	call->integer_key = nkeys == 1 && is_integer(call->key_type);
-	call->keys = make_encoder(fcinfo, first, first + nkeys);
+	call->keys = hash_encoder_for_call(fcinfo, first, first + nkeys, false);
 	if (PG_NARGS() > first + nkeys)
-		call->row = make_encoder(fcinfo, first + nkeys, PG_NARGS());
+		call->row = hash_encoder_for_call(fcinfo, first + nkeys, PG_NARGS(), false);
 	fcinfo->flinfo->fn_extra = call;
 	return call;
 }
@@ -194,21 +177,11 @@ key_number(const SketchCall *call, const NullableDatum *keys)
 	return hash_row(call->keys, keys).low;
 }
 
-static MemoryContext
-aggregate_context(FunctionCallInfo fcinfo)
-{
-	MemoryContext context;
-
-	if (!AggCheckCallContext(fcinfo, &context))
-		elog(ERROR, "aggregate support function called in non-aggregate context");
-	return context;
-}
-
 /* Transition function: (state, cells, nkeys, keys..., columns...). */
 Datum
 migrate_sketch_accum(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = aggregate_context(fcinfo);
+	MemoryContext context = checksum_aggregate_context(fcinfo);
 	Sketch	   *s = PG_ARGISNULL(0) ? NULL : (Sketch *) PG_GETARG_POINTER(0);
 	int			nkeys = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2);
 	SketchCall *call = get_call(fcinfo, 3, nkeys);
@@ -255,7 +228,7 @@ merge(Sketch *a, const Sketch *b, bool add)
 Datum
 migrate_sketch_combine(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = aggregate_context(fcinfo);
+	MemoryContext context = checksum_aggregate_context(fcinfo);
 	Sketch	   *a = PG_ARGISNULL(0) ? NULL : (Sketch *) PG_GETARG_POINTER(0);
 	Sketch	   *b = PG_ARGISNULL(1) ? NULL : (Sketch *) PG_GETARG_POINTER(1);
 
@@ -283,7 +256,7 @@ copy_sketch(const Sketch *s)
 Datum
 migrate_sketch_serialize(PG_FUNCTION_ARGS)
 {
-	(void) aggregate_context(fcinfo);
+	(void) checksum_aggregate_context(fcinfo);
 	PG_RETURN_BYTEA_P((bytea *) copy_sketch((Sketch *) PG_GETARG_POINTER(0)));
 }
 
@@ -304,7 +277,7 @@ get_sketch(Datum value)
 Datum
 migrate_sketch_deserialize(PG_FUNCTION_ARGS)
 {
-	(void) aggregate_context(fcinfo);
+	(void) checksum_aggregate_context(fcinfo);
 	PG_RETURN_POINTER(get_sketch(PG_GETARG_DATUM(0)));
 }
 

@@ -192,23 +192,15 @@ keys_of(const Mapping *m, ArrayType *numbers)
 {
 	SpiScope	scope;
 	SpiArg		arg = spi_datum(INT8ARRAYOID, PointerGetDatum(numbers), false);
-	Datum	   *keys;
 	uint64		n;
-	ArrayType  *result = NULL;
-	MemoryContext old;
+	ArrayType  *result;
 
 	spi_open_owner(&scope, m->owner, m->time_zone);
 	if (key_is_number(m))
 		n = spi_read(psprintf("SELECT jsonb_build_object(%s, k) FROM unnest($1) k", quote_literal_cstr(linitial(m->key))), &arg, 1);
 	else
 		n = spi_read(projection_keys_by_hash(m), &arg, 1);
-	keys = palloc(sizeof(Datum) * Max(n, 1));
-	for (uint64 i = 0; i < n; i++)
-		keys[i] = spi_get_datum(i, 1);
-	old = MemoryContextSwitchTo(scope.caller);
-	if (n > 0)
-		result = construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT);
-	MemoryContextSwitchTo(old);
+	result = n > 0 ? spi_get_jsonbs(&scope, n) : NULL;
 	spi_close(&scope);
 	return result;
 }

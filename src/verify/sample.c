@@ -11,8 +11,6 @@
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/syscache.h"
 
 #include "base/spi.h"
@@ -69,19 +67,10 @@ sample_compare(const Mapping *m, const CompareOptions *options, int64 n, Compari
 {
 	int64		half = (n + 1) / 2;
 	SpiScope	scope;
-	Datum	   *keys;
-	uint64		found;
-	ArrayType  *array;
-	MemoryContext old;
+	ArrayType  *keys;
 
 	spi_open_owner(&scope, m->owner, m->time_zone);
-	found = spi_read(projection_sample_keys(m, share(m->source, half), share(m->target, half)), SPI_ARGS(spi_int8(half)));
-	keys = palloc(sizeof(Datum) * Max(found, 1));
-	for (uint64 i = 0; i < found; i++)
-		keys[i] = spi_get_datum(i, 1);
-	old = MemoryContextSwitchTo(scope.caller);
-	array = construct_array(keys, found, JSONBOID, -1, false, TYPALIGN_INT);
-	MemoryContextSwitchTo(old);
+	keys = spi_get_jsonbs(&scope, spi_read(projection_sample_keys(m, share(m->source, half), share(m->target, half)), SPI_ARGS(spi_int8(half))));
 	spi_close(&scope);
-	compare_keys(m, options, array, "sample", c);
+	compare_keys(m, options, keys, "sample", c);
 }

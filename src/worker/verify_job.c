@@ -26,13 +26,13 @@
 #include "worker/pace.h"
 #include "worker/verify_job.h"
 
-/* Is the verification of a mapping that carries writes now? */
-static bool
-is_current(const Migration *g, int64 mapping_id)
+/* A verification's mapping; NULL if it does not carry writes now. */
+static Mapping *
+current_mapping(const Migration *g, const Verification *v)
 {
-	Mapping    *m = mapping_get(mapping_id);
+	Mapping    *m = mapping_get(v->mapping_id);
 
-	return m != NULL && m->migration_id == g->id && m->reverse == migration_is_switched(g);
+	return m != NULL && m->migration_id == g->id && m->reverse == migration_is_switched(g) ? m : NULL;
 }
 
 /* Makes the verifications of a pass, which compare nothing yet. */
@@ -102,25 +102,28 @@ verify_turn(const Job *job, const Migration *g)
 	v = verification_find_open(job->id);
 	if (v == NULL)
 		return begin_pass(job, g);
-	if (!is_current(g, v->mapping_id))
+	m = current_mapping(g, v);
+	if (m == NULL)
 		return abandon_pass(job, g);
-	m = mapping_get(v->mapping_id);
 	job_show(g, psprintf("comparing keys of %s, range %lld", name_relation(m->target), (long long) v->ranges + 1));
 	verify_options(g, &options);
 	range_step(m, &options, setting_int(g->settings, "batch_target_time"), v);
-	if (verification_find_open(job->id) == NULL)
+	if (v->finished && verification_find_open(job->id) == NULL)
 		end_pass(job, g);
 	return TURN_AGAIN;
 }
 
-/* The job that goes on where it stopped; NULL if there is none, or it is of the other direction. */
+/*
+ * The job that goes on, or waits for its next pass; NULL if there is none, or it
+ * is of the other direction, or has nothing left to compare.
+ */
 static Job *
-find_interrupted(const Migration *g)
+find_usable(const Migration *g)
 {
 	Job		   *job = job_find_open(g->id, "verify");
 	Verification *v = job ? verification_find_open(job->id) : NULL;
 
-	if (job == NULL || (v != NULL && is_current(g, v->mapping_id)))
+	if (job == NULL || (v != NULL ? current_mapping(g, v) != NULL : launch_job_is_running(job->id)))
 		return job;
 	job_cancel(job->id);
 	return NULL;
@@ -131,7 +134,7 @@ static int64
 request_ranges(const Migration *g)
 {
 	List	   *mappings = mapping_list(g->id, migration_is_switched(g));
-	Job		   *job = find_interrupted(g);
+	Job		   *job = find_usable(g);
 	int64		id;
 	ListCell   *lc;
 

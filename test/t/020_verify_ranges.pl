@@ -135,7 +135,13 @@ $node->safe_psql('postgres', q{SELECT migrate_set('m', 'batch_target_time', '500
 $node->safe_psql('postgres', q{CALL migrate_wait('m', '1 minute')});
 my $clean = q{SELECT count(*) >= %d FROM migrate_ext.verifications WHERE method = 'range' AND clean AND finished AND direction = '%s'};
 until_true(sprintf($clean, 4, 'forward'), 'pass after pass');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM migrate_ext.job WHERE kind = 'verify' AND status = 'running'}), '1', 'by one job');
+my $job = $node->safe_psql('postgres', q{SELECT max(job_id) FROM migrate_ext.job WHERE kind = 'verify'});
+$node->safe_psql('postgres', q{SELECT migrate_set('m', 'verify_interval', '1h')});
+until_true(q{SELECT bool_and(finished) FROM migrate_ext.verifications WHERE method = 'range'}, 'a pass ends, and the next one is far away');
+($rc, $out, $err) = $node->psql('postgres', q{SELECT count(*) FROM migrate_verify('m', 'range')});
+like($err, qr/NOTICE:  the verification of migration "m" is running already/, 'it runs between two passes, too');
+$node->safe_psql('postgres', q{SELECT migrate_set('m', 'verify_interval', '1s')});
+is($node->safe_psql('postgres', q{SELECT max(job_id) FROM migrate_ext.job WHERE kind = 'verify' AND status = 'running'}), $job, 'by one job');
 $node->safe_psql('postgres', q{SET session_replication_role = replica; UPDATE tgt SET n = -7 WHERE id = (SELECT min(id) FROM tgt)});
 until_true(q{SELECT count(*) > 0 FROM migrate_ext.history WHERE kind = 'alarm' AND concat(reason, detail) LIKE '%verification by ranges found 1 diff%'}, 'an alarm for what differs');
 $node->safe_psql('postgres', q{SELECT migrate_repair('m')});
