@@ -19,6 +19,7 @@ OBJS = \
 	src/migrate_ext.o \
 	src/base/deferred.o \
 	src/base/identity.o \
+	src/base/own_ddl.o \
 	src/base/plain_table.o \
 	src/base/quote.o \
 	src/base/setting.o \
@@ -38,6 +39,8 @@ OBJS = \
 	src/catalog/rejected_row.o \
 	src/catalog/sample.o \
 	src/catalog/stashed_object.o \
+	src/catalog/stored_expression.o \
+	src/catalog/swap_step.o \
 	src/catalog/verification.o \
 	src/catalog/write_error.o \
 	src/projection/aggregate.o \
@@ -90,11 +93,13 @@ OBJS = \
 	src/lifecycle/lock.o \
 	src/lifecycle/map.o \
 	src/lifecycle/phase.o \
+	src/lifecycle/restate.o \
 	src/lifecycle/retry.o \
 	src/lifecycle/rollback.o \
 	src/lifecycle/rule.o \
 	src/lifecycle/start.o \
 	src/lifecycle/stash.o \
+	src/lifecycle/swap.o \
 	src/worker/launch.o \
 	src/worker/main.o \
 	src/worker/pace.o \
@@ -115,6 +120,7 @@ SQL_PARTS = \
 	sql/define.sql \
 	sql/run.sql \
 	sql/prove.sql \
+	sql/swap.sql \
 	sql/go.sql \
 	sql/see.sql \
 	sql/ddl.sql
@@ -125,13 +131,13 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill sketch compare aggregates property verify quarantine defer_indexes key_ranges throttle lifecycle parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill sketch compare aggregates property verify quarantine defer_indexes key_ranges throttle lifecycle swap parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \
 	old_snapshot sync_writes merged_rows cascade partition_change truncate both_sides unique_wait batch_snapshot
 PGTAP     = contract
-TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile 007_stress 008_interrupt 009_sync_worker 011_replication 012_dump 013_prepared 014_throttle 015_supervisor 016_disk_full 017_cron 018_verify_load 019_start_lock 020_verify_ranges 021_two_clusters
+TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile 007_stress 008_interrupt 009_sync_worker 011_replication 012_dump 013_prepared 014_throttle 015_supervisor 016_disk_full 017_cron 018_verify_load 019_start_lock 020_verify_ranges 021_two_clusters 022_swap
 
 REGRESS_OPTS   = --inputdir=test
 ISOLATION_OPTS = --inputdir=test/isolation

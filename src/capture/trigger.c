@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/own_ddl.h"
 #include "base/quote.h"
 #include "base/setting.h"
 #include "base/spi.h"
@@ -83,15 +84,6 @@ typedef struct OwnTrigger
 	const TriggerDef *def;		/* of one that should be */
 	const char *direction;
 } OwnTrigger;
-
-/* Is DDL of our own under way? */
-static int	working = 0;
-
-bool
-trigger_is_working(void)
-{
-	return working > 0;
-}
 
 /* Is it a trigger of a migration? */
 bool
@@ -237,33 +229,41 @@ create_trigger(const Migration *g, const OwnTrigger *t)
 					 t->enabled == TRIGGER_FIRES_ALWAYS ? "ALWAYS" : "REPLICA", name), SPI_NO_ARGS);
 }
 
-/* Creates some triggers and removes others, as DDL of our own. */
-static void
-change(const Migration *g, List *create, List *drop)
+/* What is to be created, and what removed. */
+typedef struct Change
 {
+	const Migration *g;
+	List	   *create;
+	List	   *drop;
+} Change;
+
+static void
+work_change(void *arg)
+{
+	Change	   *change = arg;
 	SpiScope	scope;
 	ListCell   *lc;
 
-	working++;
-	PG_TRY();
+	spi_open_catalog(&scope);
+	foreach(lc, change->drop)
 	{
-		spi_open_catalog(&scope);
-		foreach(lc, drop)
-		{
-			OwnTrigger *t = lfirst(lc);
+		OwnTrigger *t = lfirst(lc);
 
-			spi_run(psprintf("DROP TRIGGER %s ON %s", quote_identifier(t->name), quote_relation(t->relid)),
-					SPI_NO_ARGS);
-		}
-		foreach(lc, create)
-			create_trigger(g, lfirst(lc));
-		spi_close(&scope);
+		spi_run(psprintf("DROP TRIGGER %s ON %s", quote_identifier(t->name), quote_relation(t->relid)),
+				SPI_NO_ARGS);
 	}
-	PG_FINALLY();
-	{
-		working--;
-	}
-	PG_END_TRY();
+	foreach(lc, change->create)
+		create_trigger(change->g, lfirst(lc));
+	spi_close(&scope);
+}
+
+/* Creates some triggers and removes others. */
+static void
+change(const Migration *g, List *create, List *drop)
+{
+	Change		c = {g, create, drop};
+
+	own_ddl_run(work_change, &c);
 }
 
 /* Does a list name the relation? */

@@ -19,7 +19,6 @@
 /* Arguments of a trigger: migration and direction.  A trigger in place has one more. */
 #define CAPTURE_ARGUMENTS 2
 
-extern bool trigger_is_working(void);
 extern bool trigger_is_ours(const Trigger *t);
 extern Oid	trigger_find_damage(const Migration *g);
 extern bool trigger_follow(const Migration *g);

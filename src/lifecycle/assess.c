@@ -24,6 +24,7 @@
 #include "catalog/mapping.h"
 #include "lifecycle/assess.h"
 #include "lifecycle/phase.h"
+#include "lifecycle/swap.h"
 #include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
@@ -87,13 +88,13 @@ assess_target_has_rows(const Migration *g, Oid *target)
 
 /* Rules, triggers and partitions of the two sides. */
 static void
-assess_relations(List **findings, const Mapping *m)
+assess_relations(List **findings, const Mapping *m, bool switched)
 {
 	Relation	target = relation_open(m->target, AccessShareLock);
 	char	   *name = name_relation(m->target);
 	ListCell   *lc;
 
-	if (target->rd_rules != NULL)
+	if (target->rd_rules != NULL && !switched)
 		add(findings, "blocker", name, "it has rules, with which INSERT ... ON CONFLICT cannot be used",
 			"Replace the rules by triggers, or drop them for the migration.");
 	if (target->trigdesc != NULL)
@@ -258,6 +259,38 @@ event_triggers_are_on(void)
 	return found;
 }
 
+/* What a cutover by swap could not move.  It keeps nobody from starting: there is method switch. */
+List *
+assess_swap(const Migration *g)
+{
+	List	   *findings = NIL;
+	char	   *obstacle;
+	ListCell   *lc;
+
+	foreach(lc, swap_relations(g))
+	{
+		if (!mapping_relation_exists(lfirst_oid(lc)))
+			return NIL;			/* which is found already */
+	}
+	obstacle = swap_obstacle(g);
+	if (obstacle != NULL)
+		add(&findings, "info", "cutover", psprintf("method swap cannot be used: %s", obstacle),
+			"Use method switch, and point the application at the new tables.");
+	else
+	{
+		foreach(lc, swap_plan(g))
+		{
+			SwapStep   *step = lfirst(lc);
+
+			/* each is found once, where it would be made again */
+			if (step->problem != NULL && step->stage >= SWAP_AFTER)
+				add(&findings, step->severity, psprintf("cutover by swap: %s", swap_describe(step)),
+					step->problem, swap_advice(step));
+		}
+	}
+	return findings;
+}
+
 /* Everything found, the worst first within each mapping. */
 List *
 assess_migration(const Migration *g)
@@ -280,7 +313,7 @@ assess_migration(const Migration *g)
 			return findings;
 		}
 		assess_columns(&findings, m);
-		assess_relations(&findings, m);
+		assess_relations(&findings, m, migration_is_switched(g));
 		assess_reverse(&findings, m);
 		if (mapping_is_in_place(m))
 			assess_in_place(&findings, m);
@@ -302,17 +335,22 @@ MIGRATE_FUNCTION(migrate_assess);
 
 /*
  * migrate_assess(migration text): severity, subject, finding, advice.  A
- * blocker keeps migrate_start from starting.
+ * blocker keeps migrate_start from starting, one of "cutover by swap" a cutover
+ * of that method.
  */
 Datum
 migrate_assess(PG_FUNCTION_ARGS)
 {
 	Migration  *g = migration_get(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	List	   *findings;
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
-	foreach(lc, assess_migration(g))
+	findings = assess_migration(g);
+	if (!migration_is_switched(g))
+		findings = list_concat(findings, assess_swap(g));
+	foreach(lc, findings)
 	{
 		Finding    *f = lfirst(lc);
 		Datum		values[4] = {CStringGetTextDatum(f->severity), CStringGetTextDatum(f->subject),

@@ -18,6 +18,7 @@ typedef struct Finding
 } Finding;
 
 extern List *assess_migration(const Migration *g);
+extern List *assess_swap(const Migration *g);
 extern bool assess_target_has_rows(const Migration *g, Oid *target);
 
 #endif							/* MIGRATE_ASSESS_H */

@@ -2,9 +2,10 @@
  * cutover.c
  *		migrate_cutover: changes which side is authoritative.
  *
- * Method 'switch': names stay; the application is pointed at the target.  In
- * one transaction, under a lock on both sides: the last dirty keys are settled,
- * the forward triggers go, the reverse ones come, the old side refuses writes.
+ * In one transaction, under a lock on both sides: the last dirty keys are
+ * settled, the forward triggers go, the reverse ones come, the old side refuses
+ * writes.  Method 'switch': names stay; the application is pointed at the target.
+ * Method 'swap': the target takes the source's name and place, too.
  */
 #include "postgres.h"
 
@@ -21,6 +22,7 @@
 #include "base/spi.h"
 #include "capture/trigger.h"
 #include "catalog/dirty_key.h"
+#include "catalog/event.h"
 #include "catalog/job.h"
 #include "catalog/mapping.h"
 #include "catalog/write_error.h"
@@ -29,6 +31,8 @@
 #include "lifecycle/gate.h"
 #include "lifecycle/lock.h"
 #include "lifecycle/phase.h"
+#include "lifecycle/stash.h"
+#include "lifecycle/swap.h"
 #include "projection/projection.h"
 
 /* Milliseconds between two looks for old snapshots. */
@@ -39,12 +43,12 @@ static TimestampTz locked_at = 0;
 
 /*
  * Locks the relations that carry triggers of ours in ACCESS EXCLUSIVE mode,
- * which removing a trigger takes anyway; with both_sides all sources and
- * targets: from here until the end of the transaction nobody reads or writes
- * them.
+ * which removing a trigger takes anyway, and others that are given; with
+ * both_sides all sources and targets: from here until the end of the transaction
+ * nobody reads or writes them.
  */
 void
-cutover_lock(const Migration *g, bool both_sides)
+cutover_lock(const Migration *g, bool both_sides, List *others)
 {
 	List	   *relids = trigger_relations(g->id);
 	ListCell   *lc;
@@ -58,7 +62,7 @@ cutover_lock(const Migration *g, bool both_sides)
 		if (mapping_relation_exists(m->target))
 			relids = list_append_unique_oid(relids, m->target);
 	}
-	lock_relations(g, relids, AccessExclusiveLock, NIL);
+	lock_relations(g, list_concat_unique_oid(relids, others), AccessExclusiveLock, NIL);
 	locked_at = GetCurrentTimestamp();
 }
 
@@ -210,26 +214,56 @@ cutover_change_stale_writes(const Migration *g)
 {
 	if (!migration_is_switched(g))
 		return;
-	cutover_lock(g, true);
+	cutover_lock(g, true, NIL);
 	check_can_forward(g);
 	trigger_follow(g);
 }
 
-/* Checks the method. */
+/* Raises for a method that is none, or cannot be used here. */
 static void
-check_method(const char *method)
+check_method(const Migration *g, const char *method)
 {
+	char	   *obstacle;
+
 	if (strcmp(method, "switch") == 0)
 		return;
-	if (strcmp(method, "swap") == 0)
+	if (strcmp(method, "swap") != 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cutover method \"swap\" is not supported by this version"),
-				 errhint("Use method => 'switch' and point the application at the target.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid cutover method \"%s\"", method),
-			 errhint("It is switch.")));
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid cutover method \"%s\"", method),
+				 errhint("It is swap or switch.")));
+	obstacle = swap_obstacle(g);
+	if (obstacle != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("migration \"%s\" cannot be cut over by swap", g->name),
+				 errdetail("%s.", obstacle),
+				 errhint("Use method => 'switch', and point the application at the new tables.")));
+}
+
+/*
+ * The steps of a swap; NIL for a switch.  Planned before the application is kept
+ * out; from here on nobody changes the tables' definitions.
+ */
+static List *
+plan_steps(const Migration *g, const char *method)
+{
+	if (strcmp(method, "swap") != 0)
+		return NIL;
+	lock_relations(g, swap_relations(g), ShareUpdateExclusiveLock, NIL);
+	return swap_plan(g);
+}
+
+/* Raises for dirty keys that are left. */
+static void
+check_drained(const Migration *g, int64 left)
+{
+	if (left > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%lld dirty keys of migration \"%s\" could not be settled",
+						(long long) left, g->name),
+				 errhint("Their errors are in migrate_ext.dirty_key.")));
 }
 
 MIGRATE_FUNCTION(migrate_cutover);
@@ -238,7 +272,8 @@ MIGRATE_FUNCTION(migrate_cutover);
  * migrate_cutover(migration text, method text, force boolean, reason text)
  * RETURNS text: the phase.
  *
- * Locks both sides in ACCESS EXCLUSIVE mode for the moment of the switch.
+ * Locks both sides in ACCESS EXCLUSIVE mode for the moment of the cutover; a swap
+ * also tables with foreign keys to the source, views of it and sequences.
  */
 Datum
 migrate_cutover(PG_FUNCTION_ARGS)
@@ -246,16 +281,19 @@ migrate_cutover(PG_FUNCTION_ARGS)
 	Migration  *g;
 	bool		force = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
 	char	   *reason = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
-	int64		left;
+	char	   *method;
+	List	   *steps;
+	int			taken;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("migration and method must not be null")));
 	g = migration_lock(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	check_method(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	method = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	check_method(g, method);
 	phase_require(g, "migrate_cutover", PHASES("backfill", "shadow"));
-	gate_pass(g, "soak", force, reason);
+	gate_pass(g, "soak", method, force, reason);
 	if (job_find_open(g->id, "backfill") != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -263,20 +301,19 @@ migrate_cutover(PG_FUNCTION_ARGS)
 				 errhint("Not even force cuts over to a target that has not got all rows.")));
 	wait_for_old_snapshots(g);
 	sync_wanted_hook(g, MAPPING_REVERSE);	/* before anybody waits for the locks */
+	steps = plan_steps(g, method);
 
-	cutover_lock(g, true);
-	left = cutover_drain(g, MAPPING_FORWARD);
-	if (left > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("%lld dirty keys of migration \"%s\" could not be settled",
-						(long long) left, g->name),
-				 errhint("Their errors are in migrate_ext.dirty_key.")));
+	cutover_lock(g, true, swap_locked(steps));
+	check_drained(g, cutover_drain(g, MAPPING_FORWARD));
 	check_can_forward(g);
 	write_error_reset(g->id);
 	cutover_advance_sequences(mapping_list(g->id, MAPPING_FORWARD));
-	phase_move(g, "soak", psprintf("{\"method\": \"switch\", \"locked_ms\": %.1f}", cutover_elapsed_ms()),
-			   reason);
+	g->cutover_method = method;
+	phase_enter(g, "soak");
+	taken = swap_do(g, steps);
 	trigger_follow(g);
+	event_record(g, "phase", "soak", psprintf("{\"method\": \"%s\", \"swap_steps\": %d, \"locked_ms\": %.1f}",
+											  method, taken, cutover_elapsed_ms()), reason);
+	stash_rebuild_hook(g);
 	PG_RETURN_TEXT_P(cstring_to_text(g->phase));
 }

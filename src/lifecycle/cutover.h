@@ -9,7 +9,7 @@
 #include "nodes/pg_list.h"
 #include "catalog/migration.h"
 
-extern void cutover_lock(const Migration *g, bool both_sides);
+extern void cutover_lock(const Migration *g, bool both_sides, List *others);
 extern int64 cutover_drain(const Migration *g, bool reverse);
 extern void cutover_change_stale_writes(const Migration *g);
 extern void cutover_advance_sequences(List *mappings);

@@ -25,6 +25,7 @@
 
 #include "base/compat.h"
 #include "base/identity.h"
+#include "base/own_ddl.h"
 #include "base/quote.h"
 #include "base/spi.h"
 #include "base/subxact.h"
@@ -35,6 +36,7 @@
 #include "catalog/migration.h"
 #include "lifecycle/assess.h"
 #include "lifecycle/phase.h"
+#include "lifecycle/swap.h"
 #include "projection/expression.h"
 #include "projection/key.h"
 #include "projection/projection.h"
@@ -58,7 +60,7 @@ list_concerned(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the function is called only by the extension's event triggers")));
-	if (trigger_is_working() || creating_extension || !identity_catalog_exists())
+	if (own_ddl_is_under_way() || creating_extension || !identity_catalog_exists())
 		return NIL;
 	return migration_list_capturing();
 }
@@ -133,6 +135,7 @@ work_check(void *arg)
 		check_mapping(lfirst(lc));
 	check_blockers(g);
 	check_triggers(g);
+	swap_check_names(g);
 }
 
 static MIGRATE_NORETURN void

@@ -21,6 +21,7 @@
 #include "lifecycle/check.h"
 #include "lifecycle/gate.h"
 #include "lifecycle/phase.h"
+#include "lifecycle/swap.h"
 
 /* Adds a measurement. */
 static void
@@ -127,6 +128,23 @@ measure_way_back(List **results, const Migration *g)
 	}
 }
 
+/* Can the target take the source's place? */
+static void
+measure_swap(List **results, const Migration *g, const char *prefix)
+{
+	ListCell   *lc;
+
+	if (swap_obstacle(g) != NULL)
+		return;
+	foreach(lc, assess_swap(g))
+	{
+		Finding    *f = lfirst(lc);
+
+		if (strcmp(f->severity, "blocker") == 0)
+			add(results, psprintf("%s%s", prefix, f->subject), "movable", psprintf("not: %s", f->finding), false);
+	}
+}
+
 /* May the copy begin?  Not before the dual writes work. */
 static void
 measure_writes(List **results, const Migration *g)
@@ -146,9 +164,12 @@ measure_writes(List **results, const Migration *g)
 	}
 }
 
-/* The criteria of the gate into a phase; NIL where there are none. */
+/*
+ * The criteria of the gate into a phase; NIL where there are none.  Method is that
+ * of a cutover; NULL: not decided yet.
+ */
 List *
-gate_measure(const Migration *g, const char *to_phase)
+gate_measure(const Migration *g, const char *to_phase, const char *method)
 {
 	List	   *results = NIL;
 
@@ -159,7 +180,11 @@ gate_measure(const Migration *g, const char *to_phase)
 	else if (strcmp(to_phase, "shadow") == 0 || strcmp(to_phase, "soak") == 0)
 		measure_proof(&results, g, strcmp(to_phase, "soak") == 0);
 	if (strcmp(to_phase, "soak") == 0)
+	{
 		measure_way_back(&results, g);
+		if (method == NULL || strcmp(method, "swap") == 0)
+			measure_swap(&results, g, method ? "" : "for method swap only: ");
+	}
 	return results;
 }
 
@@ -181,9 +206,9 @@ gate_is_open(List *results)
  * met.  What was measured is recorded.
  */
 void
-gate_pass(const Migration *g, const char *to_phase, bool force, const char *reason)
+gate_pass(const Migration *g, const char *to_phase, const char *method, bool force, const char *reason)
 {
-	List	   *results = gate_measure(g, to_phase);
+	List	   *results = gate_measure(g, to_phase, method);
 	StringInfoData closed;
 	ListCell   *lc;
 
@@ -266,7 +291,7 @@ migrate_gate(PG_FUNCTION_ARGS)
 	g = migration_get(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	to_phase = PG_ARGISNULL(1) ? next_phase(g) : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	check_phase(to_phase);
-	foreach(lc, gate_measure(g, to_phase))
+	foreach(lc, gate_measure(g, to_phase, NULL))
 	{
 		GateResult *r = lfirst(lc);
 		Datum		values[5] = {CStringGetTextDatum(to_phase), CStringGetTextDatum(r->criterion),

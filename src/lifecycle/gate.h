@@ -9,8 +9,8 @@
 #include "nodes/pg_list.h"
 #include "catalog/migration.h"
 
-extern List *gate_measure(const Migration *g, const char *to_phase);
+extern List *gate_measure(const Migration *g, const char *to_phase, const char *method);
 extern bool gate_is_open(List *results);
-extern void gate_pass(const Migration *g, const char *to_phase, bool force, const char *reason);
+extern void gate_pass(const Migration *g, const char *to_phase, const char *method, bool force, const char *reason);
 
 #endif							/* MIGRATE_GATE_H */

@@ -61,9 +61,9 @@ phase_require(const Migration *g, const char *call, const char *const *phases)
 			 next ? errhint("The next step is %s.", next) : 0));
 }
 
-/* Moves a migration, which is locked, to another phase; records the event. */
+/* Moves a migration, which is locked, to another phase; the caller records that. */
 void
-phase_move(Migration *g, const char *to, const char *detail, const char *reason)
+phase_enter(Migration *g, const char *to)
 {
 	bool		legal = false;
 
@@ -72,9 +72,18 @@ phase_move(Migration *g, const char *to, const char *detail, const char *reason)
 	if (!legal)
 		elog(ERROR, "illegal move of migration \"%s\" from phase \"%s\" to \"%s\"",
 			 g->name, g->phase, to);
-	migration_set_phase(g->id, to, strcmp(to, "soak") == 0 ? "switch" : NULL);
-	event_record(g, "phase", to, detail, reason);
+	if (strcmp(to, "soak") != 0 && strcmp(to, "done") != 0)
+		g->cutover_method = NULL;
+	migration_set_phase(g->id, to, g->cutover_method);
 	g->phase = pstrdup(to);
+}
+
+/* The same, recorded. */
+void
+phase_move(Migration *g, const char *to, const char *detail, const char *reason)
+{
+	phase_enter(g, to);
+	event_record(g, "phase", to, detail, reason);
 }
 
 /*
@@ -90,9 +99,9 @@ enter_shadow(const Migration *g)
 		return;
 	locked = migration_lock(g->name);
 	if (phase_is(locked, "backfill") && job_find_open(g->id, "backfill") == NULL &&
-		gate_is_open(gate_measure(locked, "shadow")))
+		gate_is_open(gate_measure(locked, "shadow", NULL)))
 	{
-		gate_pass(locked, "shadow", false, NULL);
+		gate_pass(locked, "shadow", NULL, false, NULL);
 		phase_move(locked, "shadow", NULL, NULL);
 	}
 }

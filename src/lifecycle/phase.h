@@ -10,6 +10,7 @@
 
 extern bool phase_is(const Migration *g, const char *phase);
 extern void phase_require(const Migration *g, const char *call, const char *const *phases);
+extern void phase_enter(Migration *g, const char *to);
 extern void phase_move(Migration *g, const char *to, const char *detail, const char *reason);
 
 extern void phase_init(void);

@@ -15,6 +15,7 @@
 #include "lifecycle/cutover.h"
 #include "lifecycle/phase.h"
 #include "lifecycle/stash.h"
+#include "lifecycle/swap.h"
 
 /*
  * After a cutover: everything written to the new side must have arrived on the
@@ -55,7 +56,9 @@ migrate_rollback(PG_FUNCTION_ARGS)
 {
 	Migration  *g;
 	char	   *reason = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	List	   *steps;
 	int64		left = 0;
+	int			failed;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -65,20 +68,24 @@ migrate_rollback(PG_FUNCTION_ARGS)
 	phase_require(g, "migrate_rollback",
 				  PHASES("planned", "dual_write", "backfill", "shadow", "soak"));
 	job_cancel_all(g->id);
-	cutover_lock(g, migration_is_switched(g));
+	steps = swap_step_list(g->id);
+	cutover_lock(g, migration_is_switched(g), swap_locked(steps));
 	if (migration_is_switched(g))
 	{
 		left = settle_writes_back(g, reason);
 		cutover_advance_sequences(mapping_list(g->id, MAPPING_REVERSE));
 	}
 	trigger_remove_all(g);
+	failed = swap_undo(g, steps);
 	dirty_key_delete_all(g->id, MAPPING_FORWARD);
 	dirty_key_delete_all(g->id, MAPPING_REVERSE);
 	migration_set_paused(g->id, false);
 	stash_rebuild_hook(g);
 	migration_mark_changed(g->id);
 	phase_move(g, "rolled_back",
-			   psprintf("{\"from\": \"%s\", \"keys_not_written_back\": %lld, \"locked_ms\": %.1f}",
-						g->phase, (long long) left, cutover_elapsed_ms()), reason);
+			   psprintf("{\"from\": \"%s\", \"keys_not_written_back\": %lld, \"steps_not_taken_back\": %d, \"locked_ms\": %.1f}",
+						g->phase, (long long) left, failed, cutover_elapsed_ms()), reason);
+	if (steps != NIL)
+		swap_warn_about_dependents(g);
 	PG_RETURN_TEXT_P(cstring_to_text(g->phase));
 }

@@ -41,7 +41,7 @@ migrate_start(PG_FUNCTION_ARGS)
 	bool		has_rows;
 
 	phase_require(g, "migrate_start", PHASES("planned", "rolled_back"));
-	gate_pass(g, "dual_write", false, NULL);
+	gate_pass(g, "dual_write", NULL, false, NULL);
 	mappings = mapping_list(g->id, MAPPING_FORWARD);
 	foreach(lc, mappings)
 		sources = list_append_unique_oid(sources, ((Mapping *) lfirst(lc))->source);

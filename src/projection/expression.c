@@ -188,16 +188,16 @@ deparse_qualified(Node *expr, Oid relid, const char *alias)
 	return sql;
 }
 
-/* Makes a parse state in which the relation's row is known as "src". */
+/* Makes a parse state in which the relation's row is known by an alias. */
 static ParseState *
-make_state(const char *sql, Relation rel)
+make_state(const char *sql, Relation rel, const char *alias)
 {
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *item;
 
 	pstate->p_sourcetext = sql;
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
-										 makeAlias(SOURCE_ALIAS, NIL), true, true);
+										 makeAlias(alias, NIL), true, true);
 	addNSItemToQuery(pstate, item, true, true, true);
 	return pstate;
 }
@@ -234,7 +234,7 @@ analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber at
 	ErrorContextCallback callback;
 	char	   *sql = psprintf(PREFIX "%s", text);
 	Relation	rel = relation_open(relid, AccessShareLock);
-	ParseState *pstate = make_state(sql, rel);
+	ParseState *pstate = make_state(sql, rel, SOURCE_ALIAS);
 	Expression *result = palloc0(sizeof(Expression));
 	Node	   *expr;
 	Node	   *coerced;
@@ -301,7 +301,7 @@ expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum)
 {
 	Relation	rel = relation_open(source, AccessShareLock);
 	char	   *text = psprintf(PREFIX "%s", sql);
-	ParseState *pstate = make_state(text, rel);
+	ParseState *pstate = make_state(text, rel, SOURCE_ALIAS);
 	Node	   *expr = transformExpr(pstate, parse_one(text), EXPR_KIND_SELECT_TARGET);
 
 	if (attnum != InvalidAttrNumber)
@@ -312,6 +312,28 @@ expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum)
 	free_parsestate(pstate);
 	relation_close(rel, NoLock);
 	return (Expr *) expr;
+}
+
+/* A stored expression over the row of a relation, known by the alias, as a tree to be written again. */
+Node *
+expression_read(const char *sql, Oid relid, const char *alias)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	char	   *text = psprintf(PREFIX "%s", sql);
+	ParseState *pstate = make_state(text, rel, alias);
+	Node	   *expr = transformExpr(pstate, parse_one(text), EXPR_KIND_SELECT_TARGET);
+
+	assign_expr_collations(pstate, expr);
+	free_parsestate(pstate);
+	relation_close(rel, NoLock);
+	return expr;
+}
+
+/* Its text, with the names that are in force now. */
+char *
+expression_write(Node *tree, Oid relid, const char *alias)
+{
+	return deparse_qualified(tree, relid, alias);
 }
 
 static bool

@@ -25,6 +25,8 @@ extern Expression *expression_for_column(const char *text, Oid source, Oid targe
 extern Expression *expression_for_condition(const char *text, const char *what, Oid relid);
 extern char *expression_condition_over_target(const char *text, Oid relid);
 extern Expr *expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum);
+extern Node *expression_read(const char *sql, Oid relid, const char *alias);
+extern char *expression_write(Node *tree, Oid relid, const char *alias);
 extern bool expression_calls_user_code(Expr *tree);
 
 #endif							/* MIGRATE_EXPRESSION_H */

@@ -149,7 +149,7 @@ rebuild_index(const StashedObject *o)
 	run_alone(psprintf("CREATE INDEX CONCURRENTLY %s", o->definition + strlen(prefix)));
 }
 
-/* Adds a foreign key for new rows, then looks at the old ones. */
+/* Adds a foreign key for new rows, if it is to be added, then looks at the old ones. */
 static void
 rebuild_foreign_key(const StashedObject *o, const char *lock_timeout)
 {
@@ -161,6 +161,8 @@ rebuild_foreign_key(const StashedObject *o, const char *lock_timeout)
 	commit();
 	if (!ask("SELECT convalidated FROM pg_constraint WHERE conrelid = $1 AND conname = $2", o, &validated))
 	{
+		if (strcmp(o->kind, STASH_VALIDATION) == 0)
+			return;				/* it was dropped since */
 		set("lock_timeout", lock_timeout);
 		run_alone(psprintf("ALTER TABLE %s ADD CONSTRAINT %s %s NOT VALID", relation, quote_identifier(o->name), o->definition));
 		set("lock_timeout", "0");

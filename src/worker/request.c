@@ -52,7 +52,7 @@ new_job(Migration *g, int workers, int batch_rows, Interval *run_for)
 	int64		id;
 
 	if (phase_is(g, "dual_write"))
-		gate_pass(g, "backfill", false, NULL);
+		gate_pass(g, "backfill", NULL, false, NULL);
 	id = job_insert(g->id, "backfill", workers, batch_rows, run_for, GetUserId());
 	range_plan_make(id, g->id);
 	if (phase_is(g, "dual_write"))

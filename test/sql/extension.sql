@@ -20,12 +20,12 @@ WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.classid 
 		WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')
 ORDER BY p.oid::regprocedure::text COLLATE "C";
 
--- none runs with its owner's rights by declaration, none has another language than C
+-- none runs with its owner's rights by declaration; what is not C has a fixed search_path
 SELECT p.oid::regprocedure
 FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid JOIN pg_language l ON l.oid = p.prolang
 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.classid = 'pg_proc'::regclass
 	AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'migrate_ext')
-	AND p.prokind <> 'a' AND (p.prosecdef OR l.lanname <> 'c');
+	AND p.prokind <> 'a' AND (p.prosecdef OR (l.lanname <> 'c' AND p.proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}'));
 
 -- the state tables are nobody's but the owner's
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
