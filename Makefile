@@ -36,6 +36,7 @@ OBJS = \
 	src/catalog/mapping_column.o \
 	src/catalog/mapping_rule.o \
 	src/catalog/migration.o \
+	src/catalog/old_side.o \
 	src/catalog/rejected_row.o \
 	src/catalog/sample.o \
 	src/catalog/stashed_object.o \
@@ -85,15 +86,18 @@ OBJS = \
 	src/verify/verify.o \
 	src/lifecycle/assess.o \
 	src/lifecycle/check.o \
+	src/lifecycle/cleanup.o \
 	src/lifecycle/cutover.o \
 	src/lifecycle/ddl.o \
 	src/lifecycle/define.o \
+	src/lifecycle/freeze.o \
 	src/lifecycle/gate.o \
 	src/lifecycle/in_place.o \
 	src/lifecycle/lock.o \
 	src/lifecycle/map.o \
 	src/lifecycle/phase.o \
 	src/lifecycle/restate.o \
+	src/lifecycle/retire.o \
 	src/lifecycle/retry.o \
 	src/lifecycle/rollback.o \
 	src/lifecycle/rule.o \
@@ -121,6 +125,7 @@ SQL_PARTS = \
 	sql/run.sql \
 	sql/prove.sql \
 	sql/swap.sql \
+	sql/old_side.sql \
 	sql/go.sql \
 	sql/see.sql \
 	sql/ddl.sql
@@ -131,7 +136,7 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill sketch compare aggregates property verify quarantine defer_indexes key_ranges throttle lifecycle swap parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill sketch compare aggregates property verify quarantine defer_indexes key_ranges throttle lifecycle swap finish parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \

@@ -4,10 +4,10 @@ CREATE FUNCTION migrate_ext.capture() RETURNS trigger
 REVOKE ALL ON FUNCTION migrate_ext.capture() FROM PUBLIC;
 COMMENT ON FUNCTION migrate_ext.capture() IS 'dual write: applies a statement''s rows to the other side';
 
-CREATE FUNCTION migrate_ext.reject_stale_write() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'migrate_reject_stale_write';
-REVOKE ALL ON FUNCTION migrate_ext.reject_stale_write() FROM PUBLIC;
-COMMENT ON FUNCTION migrate_ext.reject_stale_write() IS 'rejects writes to the side that a cutover replaced';
+CREATE FUNCTION migrate_ext.reject_write() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'migrate_reject_write';
+REVOKE ALL ON FUNCTION migrate_ext.reject_write() FROM PUBLIC;
+COMMENT ON FUNCTION migrate_ext.reject_write() IS 'rejects writes to the side that a cutover replaced, or that is frozen';
 
 CREATE FUNCTION migrate_ext.set_columns() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'migrate_set_columns';

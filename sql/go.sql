@@ -18,3 +18,25 @@ CREATE FUNCTION @extschema@.migrate_rollback(migration text, reason text DEFAULT
 REVOKE ALL ON FUNCTION @extschema@.migrate_rollback(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_rollback(text, text) IS
 	'goes back to the old shape from any phase before cleanup; returns the phase';
+
+CREATE FUNCTION @extschema@.migrate_freeze(migration text)
+	RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_freeze';
+REVOKE ALL ON FUNCTION @extschema@.migrate_freeze(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_freeze(text) IS
+	'writes to the authoritative side are errors until migrate_unfreeze, a cutover or a rollback; what is dirty is settled';
+
+CREATE FUNCTION @extschema@.migrate_unfreeze(migration text)
+	RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_unfreeze';
+REVOKE ALL ON FUNCTION @extschema@.migrate_unfreeze(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_unfreeze(text) IS 'lets writes in again';
+
+CREATE FUNCTION @extschema@.migrate_sign_off(migration text, note text DEFAULT NULL)
+	RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_sign_off';
+REVOKE ALL ON FUNCTION @extschema@.migrate_sign_off(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_sign_off(text, text) IS 'approves of the new side, after a cutover; migrate_cleanup asks for it';
+
+CREATE FUNCTION @extschema@.migrate_cleanup(migration text, force boolean DEFAULT false, reason text DEFAULT NULL)
+	RETURNS text LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_cleanup';
+REVOKE ALL ON FUNCTION @extschema@.migrate_cleanup(text, boolean, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_cleanup(text, boolean, text) IS
+	'ends a migration for good: drops, archives or keeps the old side, as setting old_side says; there is no way back; returns the phase';

@@ -21,8 +21,8 @@ CREATE VIEW migrate_ext.verifications AS
 		CASE WHEN v.finished THEN 'done' WHEN j.status IN ('requested', 'running') AND k.workers = 0 THEN 'interrupted'
 			WHEN j.status IN ('requested', 'running') AND g.paused THEN 'paused' ELSE coalesce(j.status, 'cancelled') END AS state,
 		CASE WHEN NOT v.finished THEN j.throttle_reason END AS throttle_reason,
-		(m.direction = 'reverse') = (g.phase = 'soak') AND v.verification_id IS NOT DISTINCT FROM w.newest AS newest,
-		(m.direction = 'reverse') = (g.phase = 'soak') AND v.verification_id > coalesce(w.newest, 0) AS newer_part,
+		(m.direction = 'reverse') = (g.phase IN ('soak', 'done')) AND v.verification_id IS NOT DISTINCT FROM w.newest AS newest,
+		(m.direction = 'reverse') = (g.phase IN ('soak', 'done')) AND v.verification_id > coalesce(w.newest, 0) AS newer_part,
 		g.owner
 	FROM migrate_ext.verification v
 	JOIN migrate_ext.mapping m USING (mapping_id)
@@ -138,7 +138,7 @@ CREATE VIEW migrate_ext.progress AS
 	LEFT JOIN LATERAL (SELECT CASE WHEN count(*) > 0 THEN 1000 ELSE 0 END AS sync_interval FROM migrate_ext.mapping
 		WHERE mapping.migration_id = g.migration_id AND (capture = 'queue' OR degraded)) q ON true
 	LEFT JOIN LATERAL (SELECT sum(errors)::bigint AS errors, max(rate) AS rate FROM migrate_ext.write_accounts w
-		WHERE w.migration = g.name AND (w.direction = 'reverse') = (g.phase = 'soak')) a ON true
+		WHERE w.migration = g.name AND (w.direction = 'reverse') = (g.phase IN ('soak', 'done'))) a ON true
 	LEFT JOIN LATERAL (SELECT sum(next_block - first_block)::bigint AS done,
 			sum(end_block - first_block)::bigint AS total, sum(rows)::bigint AS rows,
 			count(*) AS ranges, count(*) FILTER (WHERE job_range.done) AS ranges_done,
@@ -187,9 +187,10 @@ CREATE VIEW migrate_ext.status AS
 				WHEN p.state = 'done' THEN 'migrate_verify'
 				ELSE 'wait: CALL migrate_wait' END
 			WHEN 'shadow' THEN 'migrate_cutover'
-			WHEN 'soak' THEN 'watch; migrate_rollback goes back'
+			WHEN 'soak' THEN CASE WHEN g.signed_off_at IS NULL THEN 'watch, migrate_verify, migrate_sign_off' ELSE 'migrate_cleanup when its gate is open: there is no way back from it' END || '; migrate_rollback goes back'
 			WHEN 'rolled_back' THEN 'migrate_start again, or migrate_drop'
 			WHEN 'done' THEN 'migrate_drop' END
+			|| CASE WHEN g.frozen THEN '; writes are frozen: go on to the cutover, or migrate_unfreeze' ELSE '' END
 			|| CASE p.sync_state WHEN 'not running' THEN '; migrate_resume starts the lost sync worker' ELSE '' END
 			|| CASE WHEN EXISTS (SELECT FROM migrate_ext.mapping m WHERE m.migration_id = g.migration_id AND m.degraded)
 				THEN '; dual writes failed too often (view migrate_ext.write_errors): mend the cause, then migrate_resume' ELSE '' END AS next_step,

@@ -21,11 +21,12 @@ typedef enum SettingKind
 {
 	SETTING_INT,
 	SETTING_MS,
+	SETTING_SECONDS,
 	SETTING_KB,
 	SETTING_BOOL,
 	SETTING_RANGE,				/* "low..high" or one number for both */
 	SETTING_TIME_ZONE,
-	SETTING_STALE_WRITES,		/* reject or forward */
+	SETTING_CHOICE,				/* one of some words */
 	SETTING_REAL,
 	SETTING_TEXT,
 	SETTING_WINDOW				/* "22:00-06:00", or nothing */
@@ -38,6 +39,7 @@ typedef struct SettingDef
 	const char *fallback;
 	int			low;
 	int			high;
+	const char *choices;		/* "a|b" */
 } SettingDef;
 
 static const SettingDef definitions[] =
@@ -74,7 +76,10 @@ static const SettingDef definitions[] =
 	{"store_values", SETTING_BOOL, "off", 0, 0},
 	{"allow_nonempty_target", SETTING_BOOL, "off", 0, 0},
 	{"time_zone", SETTING_TIME_ZONE, "UTC", 0, 0},
-	{"stale_writes", SETTING_STALE_WRITES, "reject", 0, 0},
+	{"stale_writes", SETTING_CHOICE, "reject", 0, 0, "reject|forward"},
+	{"soak_time", SETTING_SECONDS, "86400", 0, INT_MAX},
+	{"retention", SETTING_SECONDS, "2592000", 0, INT_MAX},
+	{"old_side", SETTING_CHOICE, "drop", 0, 0, "drop|archive|keep"},
 };
 
 /* Finds a definition; an unknown name is an error that lists the known ones. */
@@ -112,17 +117,19 @@ static int
 parse_number(const SettingDef *def, const char *value)
 {
 	const char *hint = NULL;
-	int			flags = def->kind == SETTING_MS ? GUC_UNIT_MS : def->kind == SETTING_KB ? GUC_UNIT_KB : 0;
+	int			flags = def->kind == SETTING_MS ? GUC_UNIT_MS : def->kind == SETTING_SECONDS ? GUC_UNIT_S :
+		def->kind == SETTING_KB ? GUC_UNIT_KB : 0;
 	int			n;
 
 	if (!parse_int(value, &n, flags, &hint))
 		reject(def, value, hint ? hint :
 			   def->kind == SETTING_MS ? "The value is a time such as \"500ms\" or \"2s\"." :
+			   def->kind == SETTING_SECONDS ? "The value is a time such as \"24h\" or \"30d\"." :
 			   def->kind == SETTING_KB ? "The value is a size such as \"512kB\" or \"20MB\"." :
 			   "The value is a whole number.");
 	if (n < def->low || n > def->high)
 		reject(def, value, psprintf("The value lies between %d and %d%s.", def->low, def->high,
-									def->kind == SETTING_MS ? " ms" : def->kind == SETTING_KB ? " kB" : ""));
+									def->kind == SETTING_MS ? " ms" : def->kind == SETTING_SECONDS ? " s" : def->kind == SETTING_KB ? " kB" : ""));
 	return n;
 }
 
@@ -162,6 +169,24 @@ parse_window(const SettingDef *def, const char *value, int *from, int *until)
 	return true;
 }
 
+/* Is the value one of a setting's words? */
+static bool
+is_choice(const SettingDef *def, const char *value)
+{
+	Size		length = strlen(value);
+	const char *word = def->choices;
+
+	while (word != NULL)
+	{
+		const char *end = strchrnul(word, '|');
+
+		if (end - word == length && strncmp(word, value, length) == 0)
+			return true;
+		word = *end ? end + 1 : NULL;
+	}
+	return false;
+}
+
 /* Checks a value; returns its normal form. */
 char *
 setting_check(const char *name, const char *value)
@@ -176,6 +201,7 @@ setting_check(const char *name, const char *value)
 	{
 		case SETTING_INT:
 		case SETTING_MS:
+		case SETTING_SECONDS:
 		case SETTING_KB:
 			return psprintf("%d", parse_number(def, value));
 		case SETTING_RANGE:
@@ -189,9 +215,9 @@ setting_check(const char *name, const char *value)
 			if (pg_tzset(value) == NULL)
 				reject(def, value, "The value is the name of a time zone.");
 			return pstrdup(value);
-		case SETTING_STALE_WRITES:
-			if (strcmp(value, "reject") != 0 && strcmp(value, "forward") != 0)
-				reject(def, value, "The value is reject or forward.");
+		case SETTING_CHOICE:
+			if (!is_choice(def, value))
+				reject(def, value, psprintf("The value is one of %s.", def->choices));
 			return pstrdup(value);
 		case SETTING_REAL:
 			if (!parse_real(value, &number, 0, NULL) || !(number >= def->low && number <= def->high))

@@ -63,9 +63,18 @@ static const TriggerDef capture[] =
 static const TriggerDef guard[] =
 {
 	{"write", "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "FOR EACH STATEMENT",
-	"reject_stale_write", TRIGGER_FIRES_ALWAYS},
+	"reject_write", TRIGGER_FIRES_ALWAYS},
 	{"replicated", "BEFORE INSERT OR UPDATE OR DELETE", "FOR EACH ROW",
-	"reject_stale_write", TRIGGER_FIRES_ON_REPLICA}
+	"reject_write", TRIGGER_FIRES_ON_REPLICA}
+};
+
+/* Nobody writes at all. */
+static const TriggerDef frozen[] =
+{
+	{"write", "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "FOR EACH STATEMENT",
+	"reject_write", TRIGGER_FIRES_ALWAYS},
+	{"replicated", "BEFORE INSERT OR UPDATE OR DELETE", "FOR EACH ROW",
+	"reject_write", TRIGGER_FIRES_ON_REPLICA}
 };
 
 /* In place: the name ends with what becomes of writes to the columns that follow. */
@@ -146,7 +155,7 @@ expect_all(List **expected, const Migration *g, List *mappings, bool are_in_plac
 /*
  * The triggers that there should be: on the authoritative side those that
  * capture; after a cutover also what watches writes of applications to the old
- * side that have not moved yet.
+ * side that have not moved yet; and what keeps everybody from writing.
  */
 static List *
 list_expected(const Migration *g)
@@ -164,7 +173,14 @@ list_expected(const Migration *g)
 	if (switched && forward)
 		expect_all(&expected, g, mapping_list(g->id, MAPPING_FORWARD), false, capture, lengthof(capture), CAPTURE_STALE);
 	else if (switched)
-		expect_all(&expected, g, mapping_list(g->id, MAPPING_FORWARD), false, guard, lengthof(guard), "guard");
+		expect_all(&expected, g, mapping_list(g->id, MAPPING_FORWARD), false, guard, lengthof(guard), CAPTURE_GUARD);
+	if (g->frozen)
+	{
+		expect_all(&expected, g, mappings, false, frozen, lengthof(frozen), CAPTURE_FROZEN);
+		expect_all(&expected, g, mappings, true, frozen, lengthof(frozen), CAPTURE_FROZEN);
+		if (switched && forward)
+			expect_all(&expected, g, mapping_list(g->id, MAPPING_FORWARD), false, frozen, lengthof(frozen), CAPTURE_FROZEN);
+	}
 	return expected;
 }
 

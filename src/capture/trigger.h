@@ -16,6 +16,10 @@
 #define CAPTURE_REVERSE "reverse"
 #define CAPTURE_STALE "stale"	/* forward, from the side that was replaced */
 
+/* What a trigger that rejects writes is there for. */
+#define CAPTURE_GUARD "guard"	/* the side was replaced */
+#define CAPTURE_FROZEN "frozen"
+
 /* Arguments of a trigger: migration and direction.  A trigger in place has one more. */
 #define CAPTURE_ARGUMENTS 2
 

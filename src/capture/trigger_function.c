@@ -20,6 +20,7 @@
 #include "capture/in_place.h"
 #include "capture/transition.h"
 #include "capture/trigger.h"
+#include "catalog/old_side.h"
 #include "projection/projection.h"
 
 static MIGRATE_NORETURN void
@@ -147,6 +148,8 @@ migrate_capture(PG_FUNCTION_ARGS)
 	}
 
 	source_write_look(&c);
+	if (c.stale)
+		old_side_note_write(migration_id, RelationGetRelid(trigger->tg_relation));
 	apply_begin(&frame, migration_id, reverse);
 	PG_TRY();
 	{
@@ -166,26 +169,36 @@ migrate_capture(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-MIGRATE_FUNCTION(migrate_reject_stale_write);
+MIGRATE_FUNCTION(migrate_reject_write);
 
 /*
- * migrate_ext.reject_stale_write(): the BEFORE trigger on the side that is no
- * longer authoritative.  Lets only the extension's own writes pass.  As a row
- * trigger it is there for the apply of logical replication, which then stops
- * with the error: what it would have written is not lost.
+ * migrate_ext.reject_write(): the BEFORE trigger on the side that is no longer
+ * authoritative, and on one that is frozen.  Lets only the extension's own writes
+ * pass.  As a row trigger it is there for the apply of logical replication, which
+ * then stops with the error: what it would have written is not lost.
  */
 Datum
-migrate_reject_stale_write(PG_FUNCTION_ARGS)
+migrate_reject_write(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	int64		migration_id;
+	bool		is_frozen;
 	bool		row;
 
-	check_called_as_trigger(fcinfo, "migrate_ext.reject_stale_write", CAPTURE_ARGUMENTS);
+	check_called_as_trigger(fcinfo, "migrate_ext.reject_write", CAPTURE_ARGUMENTS);
+	migration_id = strtoll(trigger->tg_trigger->tgargs[0], NULL, 10);
+	is_frozen = strcmp(trigger->tg_trigger->tgargs[1], CAPTURE_FROZEN) == 0;
 	row = TRIGGER_FIRED_FOR_ROW(trigger->tg_event);
-	if (apply_is_under_way(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10), MAPPING_REVERSE) ||
+	if (apply_is_under_way(migration_id, MAPPING_REVERSE) ||
+		(is_frozen && apply_is_under_way(migration_id, MAPPING_FORWARD)) ||
 		(row && !IsLogicalWorker()))
 		return PointerGetDatum(!row ? NULL : TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 							   trigger->tg_newtuple : trigger->tg_trigtuple);
+	if (is_frozen)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot write to \"%s\": it is frozen for a migration", RelationGetRelationName(trigger->tg_relation)),
+				 errhint("Try again later: migrate_unfreeze or the cutover ends it.")));
 	reject_stale(trigger->tg_relation, "Point this application at the new tables, or call migrate_rollback.");
 }
 

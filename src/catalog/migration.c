@@ -14,7 +14,7 @@
 #include "catalog/migration.h"
 
 #define MIGRATION_SELECT \
-	"SELECT migration_id, name, owner::oid, phase, cutover_method, paused, settings " \
+	"SELECT migration_id, name, owner::oid, phase, cutover_method, paused, settings, frozen " \
 	"FROM migrate_ext.migration "
 
 /* Inserts a planned migration; returns its id. */
@@ -62,6 +62,7 @@ fetch_all(const char *sql, const SpiArg *args, int nargs)
 		m->cutover_method = spi_get_text(&scope, i, 5);
 		m->paused = spi_get_bool(i, 6);
 		m->settings = DatumGetJsonbP(spi_get_copy(&scope, i, 7));
+		m->frozen = spi_get_bool(i, 8);
 		old = MemoryContextSwitchTo(scope.caller);
 		result = lappend(result, m);
 		MemoryContextSwitchTo(old);
@@ -195,16 +196,18 @@ change(const char *sql, const SpiArg *args, int nargs)
 void
 migration_delete(int64 id)
 {
-	change(MAPPING_FORGET("migration_id = $1") "DELETE FROM migrate_ext.migration WHERE migration_id = $1",
+	change(MAPPING_FORGET("migration_id = $1")
+		   ", used AS (DELETE FROM migrate_ext.old_side_use WHERE migration_id = $1) DELETE FROM migrate_ext.migration WHERE migration_id = $1",
 		   SPI_ARGS(spi_int8(id)));
 }
 
+/* A sign-off was for the phase before. */
 void
-migration_set_phase(int64 id, const char *phase, const char *cutover_method)
+migration_set_phase(int64 id, const char *phase, const char *cutover_method, bool frozen)
 {
 	change("UPDATE migrate_ext.migration SET phase = $2, phase_since = clock_timestamp(), "
-		   "cutover_method = $3 WHERE migration_id = $1",
-		   SPI_ARGS(spi_int8(id), spi_text(phase), spi_text(cutover_method)));
+		   "cutover_method = $3, frozen = $4, signed_off_at = NULL, signed_off_by = NULL WHERE migration_id = $1",
+		   SPI_ARGS(spi_int8(id), spi_text(phase), spi_text(cutover_method), spi_bool(frozen)));
 }
 
 void
@@ -212,6 +215,54 @@ migration_set_paused(int64 id, bool paused)
 {
 	change("UPDATE migrate_ext.migration SET paused = $2 WHERE migration_id = $1",
 		   SPI_ARGS(spi_int8(id), spi_bool(paused)));
+}
+
+void
+migration_set_frozen(int64 id, bool frozen)
+{
+	change("UPDATE migrate_ext.migration SET frozen = $2 WHERE migration_id = $1",
+		   SPI_ARGS(spi_int8(id), spi_bool(frozen)));
+}
+
+void
+migration_sign_off(int64 id, const char *who)
+{
+	change("UPDATE migrate_ext.migration SET signed_off_at = clock_timestamp(), signed_off_by = $2 WHERE migration_id = $1",
+		   SPI_ARGS(spi_int8(id), spi_text(who)));
+}
+
+/* Runs a query on one migration that gives a boolean and a text; the boolean. */
+static bool
+ask(const char *sql, const SpiArg *args, int nargs, char **text)
+{
+	SpiScope	scope;
+	bool		result;
+
+	spi_open_catalog(&scope);
+	spi_run(sql, args, nargs);
+	result = spi_get_bool(0, 1);
+	*text = spi_get_text(&scope, 0, 2);
+	spi_close(&scope);
+	return result;
+}
+
+/* "by dba at ..."; NULL if nobody has signed off since the cutover. */
+char *
+migration_signed_off(int64 id)
+{
+	char	   *by;
+
+	return ask("SELECT signed_off_at IS NOT NULL, format('by %s at %s', signed_off_by, date_trunc('second', signed_off_at)) "
+			   "FROM migrate_ext.migration WHERE migration_id = $1", SPI_ARGS(spi_int8(id)), &by) ? by : NULL;
+}
+
+/* Is it in its phase for so long?  measured says for how long. */
+bool
+migration_in_phase_for(int64 id, int seconds, char **measured)
+{
+	return ask("SELECT clock_timestamp() - phase_since >= make_interval(secs => $2), "
+			   "date_trunc('second', clock_timestamp() - phase_since)::text "
+			   "FROM migrate_ext.migration WHERE migration_id = $1", SPI_ARGS(spi_int8(id), spi_int8(seconds)), measured);
 }
 
 /* Stores a setting; a null value goes back to the default. */

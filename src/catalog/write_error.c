@@ -46,6 +46,21 @@ write_error_measure(int64 mapping_id, WriteAccount *account)
 	spi_close(&scope);
 }
 
+/* How many dual writes have failed in the last so many seconds. */
+int64
+write_error_count_since(int64 mapping_id, int seconds)
+{
+	SpiScope	scope;
+	int64		n;
+
+	spi_open_catalog(&scope);
+	spi_run("SELECT count(*) FROM migrate_ext.write_error WHERE mapping_id = $1 AND at > clock_timestamp() - make_interval(secs => $2)",
+			SPI_ARGS(spi_int8(mapping_id), spi_int8(seconds)));
+	n = spi_get_int8(0, 1);
+	spi_close(&scope);
+	return n;
+}
+
 /* Switches a mapping's dual writes off, unless they are or somebody else is at it; was it done? */
 bool
 write_error_degrade(int64 mapping_id)

@@ -20,6 +20,7 @@ typedef struct WriteAccount
 
 extern int64 write_error_add(int64 mapping_id, int64 keys, Datum key, const DirtyKeyError *error);
 extern void write_error_measure(int64 mapping_id, WriteAccount *account);
+extern int64 write_error_count_since(int64 mapping_id, int seconds);
 extern bool write_error_degrade(int64 mapping_id);
 extern bool write_error_any_degraded(int64 migration_id);
 extern void write_error_reset(int64 migration_id);

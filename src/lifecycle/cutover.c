@@ -25,6 +25,7 @@
 #include "catalog/event.h"
 #include "catalog/job.h"
 #include "catalog/mapping.h"
+#include "catalog/old_side.h"
 #include "catalog/write_error.h"
 #include "copy/sync_pass.h"
 #include "lifecycle/cutover.h"
@@ -311,6 +312,7 @@ migrate_cutover(PG_FUNCTION_ARGS)
 	g->cutover_method = method;
 	phase_enter(g, "soak");
 	taken = swap_do(g, steps);
+	old_side_begin(g->id);
 	trigger_follow(g);
 	event_record(g, "phase", "soak", psprintf("{\"method\": \"%s\", \"swap_steps\": %d, \"locked_ms\": %.1f}",
 											  method, taken, cutover_elapsed_ms()), reason);

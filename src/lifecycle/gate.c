@@ -15,12 +15,15 @@
 #include "catalog/dirty_key.h"
 #include "catalog/gate_result.h"
 #include "catalog/mapping.h"
+#include "catalog/old_side.h"
 #include "catalog/stashed_object.h"
 #include "catalog/verification.h"
+#include "catalog/write_error.h"
 #include "lifecycle/assess.h"
 #include "lifecycle/check.h"
 #include "lifecycle/gate.h"
 #include "lifecycle/phase.h"
+#include "lifecycle/retire.h"
 #include "lifecycle/swap.h"
 
 /* Adds a measurement. */
@@ -145,6 +148,77 @@ measure_swap(List **results, const Migration *g, const char *prefix)
 	}
 }
 
+/* "none in the last 24:00:00", as a threshold. */
+static char *
+none_for(const Migration *g)
+{
+	return psprintf("none in the last %d s", setting_int(g->settings, "soak_time"));
+}
+
+/* Does anybody need the old side? */
+static void
+measure_old_side(List **results, const Migration *g)
+{
+	int			quiet = setting_int(g->settings, "soak_time");
+	ListCell   *lc;
+
+	old_side_look(g->id);
+	foreach(lc, retire_list_relations(g))
+	{
+		char	   *name = name_relation(lfirst_oid(lc));
+		char	   *read = old_side_last_use(g->id, lfirst_oid(lc), "read", quiet);
+		char	   *written = old_side_last_use(g->id, lfirst_oid(lc), "write", quiet);
+		char	   *dependents;
+
+		add(results, psprintf("reads of %s", name), none_for(g), read ? psprintf("noticed at %s", read) : "none", read == NULL);
+		add(results, psprintf("writes to %s", name), none_for(g), written ? written : "none", written == NULL);
+		if (strcmp(setting_text(g->settings, "old_side"), "drop") != 0)
+			continue;
+		dependents = retire_find_dependents(g, lfirst_oid(lc));
+		add(results, psprintf("what depends on %s", name), "nothing", dependents ? dependents : "nothing", dependents == NULL);
+	}
+}
+
+/* Is the new side proven, so that the old one may go? */
+static void
+measure_end(List **results, const Migration *g)
+{
+	static const char *const times[] = {"soak_time", "retention"};
+	int64		pending = dirty_key_count(g->id);
+	char	   *measured;
+	ListCell   *lc;
+
+	for (int i = 0; i < lengthof(times); i++)
+	{
+		int			seconds = setting_int(g->settings, times[i]);
+		bool		passed = false;
+
+		if (migration_is_switched(g))
+			passed = migration_in_phase_for(g->id, seconds, &measured);
+		else
+			measured = "there was none";
+		add(results, psprintf("time since the cutover: %s", times[i]), psprintf("at least %d s", seconds), measured, passed);
+	}
+	add(results, "dirty keys pending", "0", psprintf("%lld", (long long) pending), pending == 0);
+	foreach(lc, mapping_list(g->id, MAPPING_REVERSE))
+	{
+		Mapping    *m = lfirst(lc);
+		int64		errors = write_error_count_since(m->id, setting_int(g->settings, "soak_time"));
+		bool		clean = verification_last_is_clean(m->id, true, &measured);
+
+		add(results, psprintf("failed writes back to %s", name_relation(m->target)), none_for(g),
+			psprintf("%lld", (long long) errors), errors == 0);
+		add(results, psprintf("verification of %s since the cutover", name_relation(m->source)),
+			"clean, in one snapshot, and newer than the last change", measured, clean);
+	}
+	if (stashed_object_count(g->id) > 0)
+		add(results, "foreign keys validated again", "all",
+			psprintf("%lld are not", (long long) stashed_object_count(g->id)), false);
+	measure_old_side(results, g);
+	measured = migration_signed_off(g->id);
+	add(results, "sign-off", "present", measured ? measured : "missing: migrate_sign_off", measured != NULL);
+}
+
 /* May the copy begin?  Not before the dual writes work. */
 static void
 measure_writes(List **results, const Migration *g)
@@ -179,6 +253,8 @@ gate_measure(const Migration *g, const char *to_phase, const char *method)
 		measure_writes(&results, g);
 	else if (strcmp(to_phase, "shadow") == 0 || strcmp(to_phase, "soak") == 0)
 		measure_proof(&results, g, strcmp(to_phase, "soak") == 0);
+	else if (strcmp(to_phase, "done") == 0)
+		measure_end(&results, g);
 	if (strcmp(to_phase, "soak") == 0)
 	{
 		measure_way_back(&results, g);
@@ -253,22 +329,17 @@ next_phase(const Migration *g)
 static void
 check_phase(const char *to_phase)
 {
-	static const char *const phases[] = {"dual_write", "backfill", "shadow", "soak"};
+	static const char *const phases[] = {"dual_write", "backfill", "shadow", "soak", "done"};
 
 	for (int i = 0; i < lengthof(phases); i++)
 	{
 		if (strcmp(to_phase, phases[i]) == 0)
 			return;
 	}
-	if (strcmp(to_phase, "done") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("the gate into phase \"done\" is not supported by this version"),
-				 errhint("In phase \"soak\" both sides stay equal until migrate_rollback.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("no gate leads into phase \"%s\"", to_phase),
-			 errhint("Gates lead into dual_write, backfill, shadow and soak.")));
+			 errhint("Gates lead into dual_write, backfill, shadow, soak and done.")));
 }
 
 MIGRATE_FUNCTION(migrate_gate);

@@ -30,6 +30,7 @@ static const struct
 	{"dual_write", "rolled_back", NULL},
 	{"backfill", "rolled_back", NULL},
 	{"shadow", "rolled_back", NULL},
+	{"soak", "done", "migrate_sign_off, then migrate_cleanup; migrate_rollback goes back"},
 	{"soak", "rolled_back", NULL},
 };
 
@@ -74,7 +75,9 @@ phase_enter(Migration *g, const char *to)
 			 g->name, g->phase, to);
 	if (strcmp(to, "soak") != 0 && strcmp(to, "done") != 0)
 		g->cutover_method = NULL;
-	migration_set_phase(g->id, to, g->cutover_method);
+	/* a freeze waits for the cutover */
+	g->frozen = g->frozen && (strcmp(to, "backfill") == 0 || strcmp(to, "shadow") == 0);
+	migration_set_phase(g->id, to, g->cutover_method, g->frozen);
 	g->phase = pstrdup(to);
 }
 

@@ -17,6 +17,7 @@
 #include "catalog/dirty_key.h"
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
+#include "catalog/old_side.h"
 #include "verify/compare.h"
 #include "verify/sample.h"
 #include "verify/verify.h"
@@ -83,6 +84,8 @@ verify_now(const Migration *g, int64 sample_rows, ReturnSetInfo *rsinfo)
 	int			n = 0;
 	ListCell   *lc;
 
+	if (migration_is_switched(g))
+		old_side_look(g->id);
 	verify_options(g, &options);
 	PushActiveSnapshot(GetLatestSnapshot());
 	foreach(lc, mappings)
@@ -99,6 +102,8 @@ verify_now(const Migration *g, int64 sample_rows, ReturnSetInfo *rsinfo)
 		emit(rsinfo, &results[i].totals);
 		clean = clean && results[i].totals.clean;
 	}
+	if (migration_is_switched(g))
+		old_side_skip(g->id);
 	return clean;
 }
 

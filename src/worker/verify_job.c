@@ -18,6 +18,7 @@
 #include "catalog/event.h"
 #include "catalog/job.h"
 #include "catalog/mapping.h"
+#include "catalog/old_side.h"
 #include "lifecycle/phase.h"
 #include "projection/projection.h"
 #include "verify/range.h"
@@ -107,7 +108,11 @@ verify_turn(const Job *job, const Migration *g)
 		return abandon_pass(job, g);
 	job_show(g, psprintf("comparing keys of %s, range %lld", name_relation(m->target), (long long) v->ranges + 1));
 	verify_options(g, &options);
+	if (migration_is_switched(g))
+		old_side_look(g->id);
 	range_step(m, &options, setting_int(g->settings, "batch_target_time"), v);
+	if (migration_is_switched(g))
+		old_side_skip(g->id);
 	if (v->finished && verification_find_open(job->id) == NULL)
 		end_pass(job, g);
 	return TURN_AGAIN;

@@ -2,7 +2,7 @@
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS migrate_ext;
-SELECT plan(76);
+SELECT plan(80);
 
 CREATE TEMP TABLE surface (name text, args text, result text);
 INSERT INTO surface VALUES
@@ -31,6 +31,10 @@ INSERT INTO surface VALUES
 	('migrate_gate', 'migration text, to_phase text DEFAULT NULL::text', 'TABLE(to_phase text, criterion text, threshold text, measured text, passed boolean)'),
 	('migrate_cutover', 'migration text, method text DEFAULT ''swap''::text, force boolean DEFAULT false, reason text DEFAULT NULL::text', 'text'),
 	('migrate_rollback', 'migration text, reason text DEFAULT NULL::text', 'text'),
+	('migrate_freeze', 'migration text', 'void'),
+	('migrate_unfreeze', 'migration text', 'void'),
+	('migrate_sign_off', 'migration text, note text DEFAULT NULL::text', 'void'),
+	('migrate_cleanup', 'migration text, force boolean DEFAULT false, reason text DEFAULT NULL::text', 'text'),
 	('migrate_report', 'migration text, format text DEFAULT ''markdown''::text', 'text');
 
 SELECT is(pg_get_function_arguments(p.oid), s.args, s.name || ': arguments')

@@ -1,0 +1,125 @@
+/*
+ * old_side.c
+ *		Rows of migrate_ext.old_side and old_side_use: who still uses what was replaced.
+ *
+ * Reads fire no trigger.  They are seen from the server's statistics: what they
+ * say beyond the point up to which they were looked at, and beyond what the
+ * extension itself does there.  It writes rows back, by their key, each with some
+ * lookups; and it compares both sides.  What comes while it compares cannot be told from
+ * its own, and is passed over.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "base/spi.h"
+#include "catalog/old_side.h"
+
+/* At most so many lookups by key are ours for a row that is written back. */
+#define LOOKUPS_PER_ROW "3"
+
+/* A session notes a forwarded write once in so many milliseconds. */
+#define NOTE_EVERY_MS 60000
+
+/* Nothing is noted where nothing can be written. */
+static bool
+can_write(void)
+{
+	return !XactReadOnly && !RecoveryInProgress();
+}
+
+/* Statistics as they are now, in one transaction after the other. */
+static void
+refresh_statistics(void)
+{
+	spi_run("SELECT pg_stat_clear_snapshot()", SPI_NO_ARGS);
+}
+
+/* What was used until now was not the old side, or was the extension's doing. */
+void
+old_side_skip(int64 migration_id)
+{
+	SpiScope	scope;
+
+	if (!can_write())
+		return;
+	spi_open_catalog(&scope);
+	refresh_statistics();
+	spi_run("INSERT INTO migrate_ext.old_side (mapping_id, seq_scans, index_scans, key_scans, rows_written) "
+			"SELECT mapping_id, seq_scans + own_seq_scans, index_scans + own_index_scans, key_scans + own_key_scans, rows_written "
+			"FROM migrate_ext.old_side_counters WHERE migration_id = $1 "
+			"ON CONFLICT (mapping_id) DO UPDATE SET seq_scans = excluded.seq_scans, index_scans = excluded.index_scans, "
+			"key_scans = excluded.key_scans, rows_written = excluded.rows_written, marked_at = clock_timestamp()",
+			SPI_ARGS(spi_int8(migration_id)));
+	spi_close(&scope);
+}
+
+/* A cutover: what was the source is old from now on. */
+void
+old_side_begin(int64 migration_id)
+{
+	spi_change("DELETE FROM migrate_ext.old_side_use WHERE migration_id = $1", SPI_ARGS(spi_int8(migration_id)));
+	old_side_skip(migration_id);
+}
+
+/* Notes reads that the statistics show.  Statistics that were reset begin at 0. */
+void
+old_side_look(int64 migration_id)
+{
+	SpiScope	scope;
+
+	if (!can_write())
+		return;
+	spi_open_catalog(&scope);
+	refresh_statistics();
+	spi_run("WITH seen AS (SELECT * FROM migrate_ext.old_side WHERE mapping_id IN "
+			"(SELECT mapping_id FROM migrate_ext.mapping WHERE migration_id = $1) FOR NO KEY UPDATE SKIP LOCKED), "
+			"more AS (SELECT c.*, CASE WHEN c.seq_scans < s.seq_scans THEN c.seq_scans ELSE c.seq_scans - s.seq_scans END AS seq, "
+			"CASE WHEN c.index_scans < s.index_scans THEN c.index_scans ELSE c.index_scans - s.index_scans END AS other, "
+			"CASE WHEN c.key_scans < s.key_scans THEN 0 ELSE c.key_scans - s.key_scans - " LOOKUPS_PER_ROW " * abs(c.rows_written - s.rows_written) END AS by_key "
+			"FROM seen s JOIN migrate_ext.old_side_counters c USING (mapping_id)), "
+			"noted AS (INSERT INTO migrate_ext.old_side_use (migration_id, kind, relation, detail) "
+			"SELECT migration_id, 'read', source, format('%s sequential scans, %s index scans', seq, other + greatest(by_key, 0)) "
+			"FROM more WHERE seq > 0 OR other > 0 OR by_key > 0) "
+			"UPDATE migrate_ext.old_side o SET seq_scans = m.seq_scans, index_scans = m.index_scans, key_scans = m.key_scans, "
+			"rows_written = m.rows_written, marked_at = clock_timestamp() FROM more m WHERE m.mapping_id = o.mapping_id",
+			SPI_ARGS(spi_int8(migration_id)));
+	spi_close(&scope);
+}
+
+/* Notes a write to the old side that was forwarded. */
+void
+old_side_note_write(int64 migration_id, Oid relid)
+{
+	static int64 noted_migration = 0;
+	static TimestampTz noted_at = 0;
+	TimestampTz now = GetCurrentStatementStartTimestamp();
+
+	if (noted_migration == migration_id && !TimestampDifferenceExceeds(noted_at, now, NOTE_EVERY_MS))
+		return;
+	spi_change("INSERT INTO migrate_ext.old_side_use (migration_id, kind, relation, detail) VALUES ($1, 'write', $2, $3)",
+			   SPI_ARGS(spi_int8(migration_id), spi_oid(REGCLASSOID, relid),
+						spi_text(psprintf("pid %d (%s)", MyProcPid, GetUserNameFromId(GetSessionUserId(), true)))));
+	noted_migration = migration_id;
+	noted_at = now;
+}
+
+/* "2026-11-21 ...: 3 sequential scans ...": the last use within so many seconds; NULL if there was none. */
+char *
+old_side_last_use(int64 migration_id, Oid relid, const char *kind, int seconds)
+{
+	SpiScope	scope;
+	char	   *result = NULL;
+
+	spi_open_catalog(&scope);
+	if (spi_run("SELECT format('%s: %s', date_trunc('second', at), detail) FROM migrate_ext.old_side_use "
+				"WHERE migration_id = $1 AND relation = $2 AND kind = $3 AND at > clock_timestamp() - make_interval(secs => $4) "
+				"ORDER BY at DESC LIMIT 1",
+				SPI_ARGS(spi_int8(migration_id), spi_oid(REGCLASSOID, relid), spi_text(kind), spi_int8(seconds))) > 0)
+		result = spi_get_text(&scope, 0, 1);
+	spi_close(&scope);
+	return result;
+}
