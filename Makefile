@@ -39,6 +39,7 @@ OBJS = \
 	src/catalog/old_side.o \
 	src/catalog/rejected_row.o \
 	src/catalog/sample.o \
+	src/catalog/shadow_read.o \
 	src/catalog/stashed_object.o \
 	src/catalog/stored_expression.o \
 	src/catalog/swap_step.o \
@@ -81,6 +82,7 @@ OBJS = \
 	src/verify/range.o \
 	src/verify/repair.o \
 	src/verify/sample.o \
+	src/verify/shadow_read.o \
 	src/verify/table_checksum.o \
 	src/verify/table_pair.o \
 	src/verify/verify.o \
@@ -100,6 +102,7 @@ OBJS = \
 	src/lifecycle/retire.o \
 	src/lifecycle/retry.o \
 	src/lifecycle/rollback.o \
+	src/lifecycle/route.o \
 	src/lifecycle/rule.o \
 	src/lifecycle/start.o \
 	src/lifecycle/stash.o \
@@ -126,6 +129,7 @@ SQL_PARTS = \
 	sql/prove.sql \
 	sql/swap.sql \
 	sql/old_side.sql \
+	sql/shadow.sql \
 	sql/go.sql \
 	sql/see.sql \
 	sql/ddl.sql
@@ -136,7 +140,7 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill sketch compare aggregates property verify quarantine defer_indexes key_ranges throttle lifecycle swap finish parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill sketch compare aggregates property verify quarantine defer_indexes key_ranges throttle lifecycle swap finish shadow parallel_run in_place ddl write_error exchange deferred plan_change capture_ways \
 	capture_nested capture_shapes
 ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_dirty_again \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \

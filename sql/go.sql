@@ -40,3 +40,15 @@ CREATE FUNCTION @extschema@.migrate_cleanup(migration text, force boolean DEFAUL
 REVOKE ALL ON FUNCTION @extschema@.migrate_cleanup(text, boolean, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_cleanup(text, boolean, text) IS
 	'ends a migration for good: drops, archives or keeps the old side, as setting old_side says; there is no way back; returns the phase';
+
+CREATE FUNCTION @extschema@.migrate_ramp(migration text, percent numeric)
+	RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_ramp';
+REVOKE ALL ON FUNCTION @extschema@.migrate_ramp(text, numeric) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_ramp(text, numeric) IS
+	'the share of keys that migrate_route sends to the target from now on; 0: none';
+
+CREATE FUNCTION @extschema@.migrate_route(migration text, key anyelement)
+	RETURNS text LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'migrate_route';
+REVOKE ALL ON FUNCTION @extschema@.migrate_route(text, anyelement) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_route(text, anyelement) IS
+	'where the application shall read this key: source or target; stable, and a key that is at the target stays there when the share grows';

@@ -41,6 +41,13 @@ REVOKE ALL ON FUNCTION @extschema@.migrate_check(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_check(text) IS
 	'what the targets should fulfil though nothing enforces it (not null, unique, foreign keys), and the checks of migrate_add_check';
 
+CREATE FUNCTION @extschema@.migrate_shadow_read(migration text, sample_rows bigint DEFAULT 1000)
+	RETURNS TABLE (mapping bigint, reads bigint, mismatches bigint, source_p50 float8, source_p99 float8, target_p50 float8, target_p99 float8)
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_shadow_read';
+REVOKE ALL ON FUNCTION @extschema@.migrate_shadow_read(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_shadow_read(text, bigint) IS
+	'reads random and recently written keys on both sides, one by one: how many differ, and how long each side takes, in milliseconds';
+
 CREATE FUNCTION @extschema@.migrate_divergence(migration text)
 	RETURNS TABLE (mapping bigint, kind text, key jsonb, columns text[], source_row jsonb,
 		target_row jsonb, found_at timestamptz)

@@ -16,6 +16,7 @@ CREATE TABLE migrate_ext.migration (
 	cutover_method	text CHECK (cutover_method IN ('swap', 'switch')),
 	paused			boolean NOT NULL DEFAULT false,
 	frozen			boolean NOT NULL DEFAULT false,
+	ramp			numeric NOT NULL DEFAULT 0 CHECK (ramp BETWEEN 0 AND 100),
 	signed_off_at	timestamptz,
 	signed_off_by	text,
 	settings		jsonb NOT NULL DEFAULT '{}',
@@ -23,6 +24,7 @@ CREATE TABLE migrate_ext.migration (
 	created_at		timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE migrate_ext.migration IS 'one row per migration: a set of mappings that move together';
+COMMENT ON COLUMN migrate_ext.migration.ramp IS 'percentage of keys that migrate_route sends to the target';
 COMMENT ON COLUMN migrate_ext.migration.frozen IS 'nobody writes the authoritative side: migrate_freeze';
 COMMENT ON COLUMN migrate_ext.migration.signed_off_at IS 'since the cutover: somebody has approved of the new side';
 COMMENT ON COLUMN migrate_ext.migration.changed_at IS 'last change of a mapping or repair of a row: a verification must be newer';

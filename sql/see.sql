@@ -208,7 +208,48 @@ CREATE VIEW migrate_ext.history AS
 	SELECT event_id, migration, at, who, kind, phase, detail, reason FROM migrate_ext.event;
 COMMENT ON VIEW migrate_ext.history IS 'the audit trail: who did what, when, and why';
 
-REVOKE ALL ON migrate_ext.rejected_rows, migrate_ext.mappings, migrate_ext.verifications, migrate_ext.divergences, migrate_ext.ledger,
+CREATE VIEW migrate_ext.metrics AS
+	WITH g AS MATERIALIZED (SELECT p.*, m.phase_since, m.ramp, m.frozen, m.phase AS m_phase
+			FROM migrate_ext.progress p JOIN migrate_ext.migration m ON m.name = p.migration),
+	v AS MATERIALIZED (SELECT * FROM migrate_ext.verifications WHERE newest)
+	SELECT x.name, jsonb_strip_nulls(jsonb_build_object('migration', x.migration, 'mapping', x.mapping, 'phase', x.phase, 'side', x.side)) AS labels, x.value
+	FROM (
+		SELECT m.name, g.migration, NULL::bigint AS mapping, m.phase, NULL::text AS side, m.value::float8 AS value
+		FROM g CROSS JOIN LATERAL (VALUES
+			('migrate_ext_phase', g.m_phase, 1),
+			('migrate_ext_phase_seconds', g.m_phase, extract(epoch FROM clock_timestamp() - g.phase_since)),
+			('migrate_ext_frozen', NULL, g.frozen::int),
+			('migrate_ext_ramp_percent', NULL, g.ramp),
+			('migrate_ext_pending_keys', NULL, g.pending_keys),
+			('migrate_ext_oldest_pending_seconds', NULL, extract(epoch FROM g.oldest_pending)),
+			('migrate_ext_backfill_percent', NULL, g.percent),
+			('migrate_ext_backfill_rows_total', NULL, g.rows_written),
+			('migrate_ext_backfill_rows_per_second', NULL, g.recent_rows_per_second),
+			('migrate_ext_backfill_workers', NULL, g.workers),
+			('migrate_ext_backfill_throttled', NULL, (g.throttle_reason IS NOT NULL)::int),
+			('migrate_ext_replica_lag_seconds', NULL, extract(epoch FROM g.replica_lag)),
+			('migrate_ext_write_errors_total', NULL, g.write_errors),
+			('migrate_ext_write_error_rate', NULL, g.write_error_rate),
+			('migrate_ext_rejected_rows', NULL, g.rejected_rows)) m (name, phase, value)
+		UNION ALL
+		SELECT m.name, v.migration, v.mapping, NULL, m.side, m.value
+		FROM v CROSS JOIN LATERAL (VALUES
+			('migrate_ext_verified_rows', 'source', v.source_rows),
+			('migrate_ext_verified_rows', 'target', v.target_rows),
+			('migrate_ext_divergences', NULL, v.missing + v.extra + v.different),
+			('migrate_ext_verification_clean', NULL, v.clean::int),
+			('migrate_ext_verification_age_seconds', NULL, extract(epoch FROM clock_timestamp() - v.started_at))) m (name, side, value)
+		UNION ALL
+		SELECT m.name, s.migration, s.mapping, NULL, m.side, m.value
+		FROM migrate_ext.shadow_reads s CROSS JOIN LATERAL (VALUES
+			('migrate_ext_shadow_mismatch_rate', NULL, s.mismatches / nullif(s.reads, 0)::float8),
+			('migrate_ext_shadow_p99_seconds', 'source', s.source_p99 / 1000),
+			('migrate_ext_shadow_p99_seconds', 'target', s.target_p99 / 1000)) m (name, side, value)
+		WHERE s.newest) x
+	WHERE x.value IS NOT NULL;
+COMMENT ON VIEW migrate_ext.metrics IS 'a row per gauge, for exporters: name, labels, value; seconds, rows, percent or 0 and 1';
+
+REVOKE ALL ON migrate_ext.metrics, migrate_ext.rejected_rows, migrate_ext.mappings, migrate_ext.verifications, migrate_ext.divergences, migrate_ext.ledger,
 	migrate_ext.source_writes, migrate_ext.write_accounts, migrate_ext.write_errors, migrate_ext.job_lock, migrate_ext.progress, migrate_ext.status, migrate_ext.gates, migrate_ext.history FROM PUBLIC;
 
 -- See

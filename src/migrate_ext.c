@@ -10,6 +10,7 @@
 #include "capture/plan_cache.h"
 #include "capture/transition.h"
 #include "lifecycle/phase.h"
+#include "lifecycle/route.h"
 #include "worker/rebuild.h"
 #include "worker/supervisor.h"
 #include "worker/sync_job.h"
@@ -27,6 +28,7 @@ _PG_init(void)
 	plan_cache_init();
 	transition_init();
 	phase_init();
+	route_init();
 	sync_job_init();
 	verify_job_init();
 	watch_init();

@@ -77,6 +77,8 @@ static const SettingDef definitions[] =
 	{"allow_nonempty_target", SETTING_BOOL, "off", 0, 0},
 	{"time_zone", SETTING_TIME_ZONE, "UTC", 0, 0},
 	{"stale_writes", SETTING_CHOICE, "reject", 0, 0, "reject|forward"},
+	{"max_shadow_mismatch_rate", SETTING_REAL, "0.001", 0, 1},
+	{"max_p99_ratio", SETTING_REAL, "1.10", 0, 1000},
 	{"soak_time", SETTING_SECONDS, "86400", 0, INT_MAX},
 	{"retention", SETTING_SECONDS, "2592000", 0, INT_MAX},
 	{"old_side", SETTING_CHOICE, "drop", 0, 0, "drop|archive|keep"},

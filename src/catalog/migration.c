@@ -5,6 +5,9 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
 
 #include "base/compat.h"
 #include "base/identity.h"
@@ -14,7 +17,7 @@
 #include "catalog/migration.h"
 
 #define MIGRATION_SELECT \
-	"SELECT migration_id, name, owner::oid, phase, cutover_method, paused, settings, frozen " \
+	"SELECT migration_id, name, owner::oid, phase, cutover_method, paused, settings, frozen, ramp::float8 " \
 	"FROM migrate_ext.migration "
 
 /* Inserts a planned migration; returns its id. */
@@ -63,6 +66,7 @@ fetch_all(const char *sql, const SpiArg *args, int nargs)
 		m->paused = spi_get_bool(i, 6);
 		m->settings = DatumGetJsonbP(spi_get_copy(&scope, i, 7));
 		m->frozen = spi_get_bool(i, 8);
+		m->ramp = DatumGetFloat8(spi_get_datum(i, 9));
 		old = MemoryContextSwitchTo(scope.caller);
 		result = lappend(result, m);
 		MemoryContextSwitchTo(old);
@@ -193,21 +197,38 @@ change(const char *sql, const SpiArg *args, int nargs)
 	spi_close(&scope);
 }
 
+/* Sessions that route reads ask again: see lifecycle/route.c. */
+static void
+invalidate_routes(void)
+{
+	CacheInvalidateRelcacheByRelid(get_relname_relid("migration", get_namespace_oid(MIGRATE_SCHEMA, false)));
+}
+
 void
 migration_delete(int64 id)
 {
 	change(MAPPING_FORGET("migration_id = $1")
 		   ", used AS (DELETE FROM migrate_ext.old_side_use WHERE migration_id = $1) DELETE FROM migrate_ext.migration WHERE migration_id = $1",
 		   SPI_ARGS(spi_int8(id)));
+	invalidate_routes();
 }
 
-/* A sign-off was for the phase before. */
+void
+migration_set_ramp(int64 id, double percent)
+{
+	change("UPDATE migrate_ext.migration SET ramp = $2 WHERE migration_id = $1",
+		   SPI_ARGS(spi_int8(id), spi_datum(FLOAT8OID, Float8GetDatum(percent), false)));
+	invalidate_routes();
+}
+
+/* A sign-off, and a share of reads, were for the phase before. */
 void
 migration_set_phase(int64 id, const char *phase, const char *cutover_method, bool frozen)
 {
 	change("UPDATE migrate_ext.migration SET phase = $2, phase_since = clock_timestamp(), "
-		   "cutover_method = $3, frozen = $4, signed_off_at = NULL, signed_off_by = NULL WHERE migration_id = $1",
+		   "cutover_method = $3, frozen = $4, ramp = 0, signed_off_at = NULL, signed_off_by = NULL WHERE migration_id = $1",
 		   SPI_ARGS(spi_int8(id), spi_text(phase), spi_text(cutover_method), spi_bool(frozen)));
+	invalidate_routes();
 }
 
 void

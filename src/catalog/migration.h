@@ -17,6 +17,7 @@ typedef struct Migration
 	char	   *phase;
 	char	   *cutover_method; /* NULL before a cutover */
 	bool		paused;
+	double		ramp;			/* percentage of reads that go to the target */
 	bool		frozen;			/* nobody writes the authoritative side */
 	Jsonb	   *settings;
 	char	   *time_zone;		/* setting, as every statement needs it */
@@ -35,6 +36,7 @@ extern bool migration_is_capturing(const Migration *m);
 extern void migration_delete(int64 id);
 extern void migration_set_phase(int64 id, const char *phase, const char *cutover_method, bool frozen);
 extern void migration_set_frozen(int64 id, bool frozen);
+extern void migration_set_ramp(int64 id, double percent);
 extern void migration_sign_off(int64 id, const char *who);
 extern char *migration_signed_off(int64 id);
 extern bool migration_in_phase_for(int64 id, int seconds, char **measured);

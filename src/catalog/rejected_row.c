@@ -147,3 +147,19 @@ rejected_row_read_source_keys(int64 mapping_id, List *columns)
 					 "WHERE r.mapping_id = $1 AND r.rule IS NULL AND r.row_image IS NOT NULL",
 					 SPI_ARGS(spi_int8(mapping_id), spi_texts(columns)));
 }
+
+/* Those of some keys, and more if there are any, whose rows are not rejected, each once. */
+ArrayType *
+rejected_row_leave_out(int64 mapping_id, ArrayType *keys, ArrayType *more)
+{
+	SpiScope	scope;
+	ArrayType  *result;
+
+	spi_open_catalog(&scope);
+	result = spi_get_jsonbs(&scope, spi_run("SELECT DISTINCT k FROM unnest($2 || $3) k WHERE NOT EXISTS (SELECT FROM migrate_ext.rejected_row r "
+											"WHERE r.mapping_id = $1 AND r.action = 'reject' AND r.key = k)",
+											SPI_ARGS(spi_int8(mapping_id), spi_datum(JSONBARRAYOID, PointerGetDatum(keys), false),
+													 spi_datum(JSONBARRAYOID, PointerGetDatum(more), more == NULL))));
+	spi_close(&scope);
+	return result;
+}

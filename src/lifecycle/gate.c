@@ -16,6 +16,7 @@
 #include "catalog/gate_result.h"
 #include "catalog/mapping.h"
 #include "catalog/old_side.h"
+#include "catalog/shadow_read.h"
 #include "catalog/stashed_object.h"
 #include "catalog/verification.h"
 #include "catalog/write_error.h"
@@ -25,6 +26,9 @@
 #include "lifecycle/phase.h"
 #include "lifecycle/retire.h"
 #include "lifecycle/swap.h"
+
+/* A difference of read times that says nothing, in milliseconds. */
+#define NOISE_MS 0.1
 
 /* Adds a measurement. */
 static void
@@ -219,6 +223,35 @@ measure_end(List **results, const Migration *g)
 	add(results, "sign-off", "present", measured ? measured : "missing: migrate_sign_off", measured != NULL);
 }
 
+/* Do reads of the new side give the same, and as fast, where both sides were read? */
+static void
+measure_reads(List **results, const Migration *g, bool swap)
+{
+	double		rate = setting_real(g->settings, "max_shadow_mismatch_rate");
+	double		ratio = setting_real(g->settings, "max_p99_ratio");
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	{
+		Mapping    *m = lfirst(lc);
+		ShadowRead	r;
+		double		source;
+		double		target;
+
+		if (!shadow_read_newest(m->id, &r) || r.reads == 0)
+			continue;
+		source = r.source_ms[99];
+		target = r.target_ms[99];
+		add(results, psprintf("shadow reads of %s: mismatches", name_relation(m->target)), psprintf("a rate of at most %g", rate),
+			psprintf("%lld of %lld reads", (long long) r.mismatches, (long long) r.reads), r.mismatches <= rate * r.reads);
+		add(results, psprintf("shadow reads of %s: 99th percentile", name_relation(m->target)),
+			psprintf("at most %g times the source's, or " CppAsString2(NOISE_MS) " ms more", ratio),
+			psprintf("%.3f ms, the source's is %.3f ms", target, source), target <= source * ratio || target <= source + NOISE_MS);
+	}
+	if (swap && g->ramp > 0)
+		add(results, "reads routed to the target", "0 %: its name changes", psprintf("%g %%", g->ramp), false);
+}
+
 /* May the copy begin?  Not before the dual writes work. */
 static void
 measure_writes(List **results, const Migration *g)
@@ -258,6 +291,7 @@ gate_measure(const Migration *g, const char *to_phase, const char *method)
 	if (strcmp(to_phase, "soak") == 0)
 	{
 		measure_way_back(&results, g);
+		measure_reads(&results, g, method != NULL && strcmp(method, "swap") == 0);
 		if (method == NULL || strcmp(method, "swap") == 0)
 			measure_swap(&results, g, method ? "" : "for method swap only: ");
 	}

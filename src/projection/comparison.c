@@ -503,3 +503,23 @@ projection_sample_keys(const Mapping *m, double source_percent, double target_pe
 	}
 	return buf.data;
 }
+
+/* Shadow read: the checksum of the row that one side has for key $1, a jsonb; no row if it has none. */
+char *
+projection_read_row(const Mapping *m, bool target)
+{
+	KeyForm		form = target ? KEY_OF_TARGET : KEY_OF_SOURCE;
+
+	return psprintf("SELECT %s FROM %s JOIN %s ON %s%s",
+					projection_checksum_call(target ? ref_column_list(m, TARGET_ALIAS ".") : cast_expression_list(m, false), list_length(m->columns)),
+					side_rows(m, form), ref_one_key(m), ref_keys_equal(m, form, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS),
+					ref_where_condition(target ? m->scope : m->filter));
+}
+
+/* Shadow read: the keys of the $1 rows of a plain source that were written last, as far as its last blocks, from $2 on, have them. */
+char *
+projection_recent_keys(const Mapping *m)
+{
+	return psprintf("SELECT %s FROM %s%s ORDER BY age(" SOURCE_ALIAS ".xmin) LIMIT $1", ref_key_json(m, KEY_OF_SOURCE, NULL), side_rows(m, KEY_OF_SOURCE),
+					ref_where_condition(both(both(m->filter, SOURCE_ALIAS ".ctid >= $2"), null_test(m, KEY_OF_SOURCE, "IS NOT NULL", " AND "))));
+}

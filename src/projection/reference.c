@@ -227,23 +227,36 @@ ref_key_list(const Mapping *m, KeyForm form, const char *alias)
 	return buf.data;
 }
 
-/* The keys of parameter $1 as a set migrate_d(migrate_k1, ..., migrate_n). */
-char *
-ref_key_set(const Mapping *m)
+/* The columns migrate_k1, ... of a key that an expression gives as jsonb. */
+static char *
+key_columns_of(const Mapping *m, const char *key)
 {
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfoString(&buf, "(SELECT ");
 	for (int i = 0; i < list_length(m->key); i++)
 	{
 		const char *name = list_nth(m->key, i);
 
-		appendStringInfo(&buf, "%s(migrate_j ->> %s)::%s%s AS migrate_k%d", i ? ", " : "",
+		appendStringInfo(&buf, "%s(%s ->> %s)::%s%s AS migrate_k%d", i ? ", " : "", key,
 						 quote_literal_cstr(name), ref_target_type(m, name), ref_collation(m, name), i + 1);
 	}
-	appendStringInfoString(&buf, ", migrate_n FROM unnest($1) WITH ORDINALITY AS migrate_u(migrate_j, migrate_n)) AS " KEYS_ALIAS);
 	return buf.data;
+}
+
+/* The keys of parameter $1 as a set migrate_d(migrate_k1, ..., migrate_n). */
+char *
+ref_key_set(const Mapping *m)
+{
+	return psprintf("(SELECT %s, migrate_n FROM unnest($1) WITH ORDINALITY AS migrate_u(migrate_j, migrate_n)) AS " KEYS_ALIAS,
+					key_columns_of(m, "migrate_j"));
+}
+
+/* The one key of parameter $1, a jsonb, as migrate_d(migrate_k1, ...). */
+char *
+ref_one_key(const Mapping *m)
+{
+	return psprintf("(SELECT %s) AS " KEYS_ALIAS, key_columns_of(m, "$1"));
 }
 
 /* " AND (condition)", or nothing. */

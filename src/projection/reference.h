@@ -36,6 +36,7 @@ extern char *ref_keys_equal(const Mapping *m, KeyForm left, const char *left_ali
 extern char *ref_key_json(const Mapping *m, KeyForm form, const char *alias);
 extern char *ref_key_list(const Mapping *m, KeyForm form, const char *alias);
 extern char *ref_key_set(const Mapping *m);
+extern char *ref_one_key(const Mapping *m);
 extern const char *ref_and_condition(const char *condition);
 extern const char *ref_where_condition(const char *condition);
 extern char *ref_transition_rows(const Mapping *m, const char *table);

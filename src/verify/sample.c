@@ -61,9 +61,9 @@ share(Oid relid, int64 n)
 	return percent > MAX_PERCENT ? 0 : percent;
 }
 
-/* Compares about n random rows of a mapping, in the active snapshot. */
-void
-sample_compare(const Mapping *m, const CompareOptions *options, int64 n, Comparison *c)
+/* The keys of about n random rows of a mapping, half of them from either side, by the active snapshot. */
+ArrayType *
+sample_keys(const Mapping *m, int64 n)
 {
 	int64		half = (n + 1) / 2;
 	SpiScope	scope;
@@ -72,5 +72,12 @@ sample_compare(const Mapping *m, const CompareOptions *options, int64 n, Compari
 	spi_open_owner(&scope, m->owner, m->time_zone);
 	keys = spi_get_jsonbs(&scope, spi_read(projection_sample_keys(m, share(m->source, half), share(m->target, half)), SPI_ARGS(spi_int8(half))));
 	spi_close(&scope);
-	compare_keys(m, options, keys, "sample", c);
+	return keys;
+}
+
+/* Compares about n random rows of a mapping, in the active snapshot. */
+void
+sample_compare(const Mapping *m, const CompareOptions *options, int64 n, Comparison *c)
+{
+	compare_keys(m, options, sample_keys(m, n), "sample", c);
 }

@@ -2,7 +2,7 @@
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS migrate_ext;
-SELECT plan(80);
+SELECT plan(90);
 
 CREATE TEMP TABLE surface (name text, args text, result text);
 INSERT INTO surface VALUES
@@ -31,6 +31,9 @@ INSERT INTO surface VALUES
 	('migrate_gate', 'migration text, to_phase text DEFAULT NULL::text', 'TABLE(to_phase text, criterion text, threshold text, measured text, passed boolean)'),
 	('migrate_cutover', 'migration text, method text DEFAULT ''swap''::text, force boolean DEFAULT false, reason text DEFAULT NULL::text', 'text'),
 	('migrate_rollback', 'migration text, reason text DEFAULT NULL::text', 'text'),
+	('migrate_ramp', 'migration text, percent numeric', 'void'),
+	('migrate_route', 'migration text, key anyelement', 'text'),
+	('migrate_shadow_read', 'migration text, sample_rows bigint DEFAULT 1000', 'TABLE(mapping bigint, reads bigint, mismatches bigint, source_p50 double precision, source_p99 double precision, target_p50 double precision, target_p99 double precision)'),
 	('migrate_freeze', 'migration text', 'void'),
 	('migrate_unfreeze', 'migration text', 'void'),
 	('migrate_sign_off', 'migration text, note text DEFAULT NULL::text', 'void'),
@@ -61,9 +64,9 @@ SELECT set_eq($$ SELECT unnest(extconfig)::regclass::text FROM pg_extension WHER
 	ARRAY['migrate_ext.migration', 'migrate_ext.migration_migration_id_seq', 'migrate_ext.mapping', 'migrate_ext.mapping_mapping_id_seq',
 		'migrate_ext.mapping_column', 'migrate_ext.mapping_rule', 'migrate_ext.mapping_rule_mapping_rule_id_seq', 'migrate_ext.dirty_key', 'migrate_ext.dirty_key_dirty_key_id_seq', 'migrate_ext.rejected_row',
 		'migrate_ext.rejected_row_rejected_row_id_seq', 'migrate_ext.custom_check', 'migrate_ext.custom_check_custom_check_id_seq',
-		'migrate_ext.key_map', 'migrate_ext.stashed_object', 'migrate_ext.stashed_object_stashed_object_id_seq', 'migrate_ext.event',
+		'migrate_ext.key_map', 'migrate_ext.stashed_object', 'migrate_ext.stashed_object_stashed_object_id_seq', 'migrate_ext.swap_step', 'migrate_ext.swap_step_swap_step_id_seq', 'migrate_ext.event',
 		'migrate_ext.event_event_id_seq'], 'what defines a migration is dumped');
 SELECT set_eq($$ SELECT relname::text FROM pg_class WHERE relnamespace = 'migrate_ext'::regnamespace AND relkind = 'v' $$,
-	ARRAY['mappings', 'rejected_rows', 'verifications', 'divergences', 'ledger', 'source_writes', 'write_accounts', 'write_errors', 'progress', 'status', 'gates', 'history', 'job_lock'], 'the views');
+	ARRAY['mappings', 'rejected_rows', 'verifications', 'divergences', 'ledger', 'source_writes', 'write_accounts', 'write_errors', 'progress', 'status', 'gates', 'history', 'job_lock', 'old_side_counters', 'shadow_reads', 'metrics'], 'the views');
 SELECT * FROM finish();
 ROLLBACK;
