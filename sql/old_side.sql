@@ -5,10 +5,12 @@ CREATE TABLE migrate_ext.old_side (
 	index_scans		bigint NOT NULL,
 	key_scans		bigint NOT NULL,
 	rows_written	bigint NOT NULL,
+	reset_at		timestamptz,
 	marked_at		timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 REVOKE ALL ON migrate_ext.old_side FROM PUBLIC;
 COMMENT ON TABLE migrate_ext.old_side IS 'the server''s statistics of the old side up to which its use has been looked at, or was the extension''s own';
+COMMENT ON COLUMN migrate_ext.old_side.reset_at IS 'when the statistics began';
 COMMENT ON COLUMN migrate_ext.old_side.key_scans IS 'of the index by which rows are written back';
 
 -- Applications write this table, as they do dirty_key: no foreign key.

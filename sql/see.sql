@@ -282,4 +282,10 @@ COMMENT ON FUNCTION @extschema@.migrate_rejected(text) IS 'source rows that coul
 CREATE FUNCTION @extschema@.migrate_report(migration text, format text DEFAULT 'markdown')
 	RETURNS text LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_report';
 REVOKE ALL ON FUNCTION @extschema@.migrate_report(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.migrate_report(text, text) IS 'everything about a migration in one document: markdown or json';
+COMMENT ON FUNCTION @extschema@.migrate_report(text, text) IS 'everything about a migration in one document: markdown, json or html';
+
+CREATE FUNCTION @extschema@.migrate_runbook(migration text)
+	RETURNS text LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_runbook';
+REVOKE ALL ON FUNCTION @extschema@.migrate_runbook(text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_runbook(text) IS
+	'the steps of a migration with its commands, the next gate as it is now, what was measured, and the way back from each: markdown';

@@ -189,6 +189,23 @@ is_choice(const SettingDef *def, const char *value)
 	return false;
 }
 
+/* "a, b" */
+static char *
+list_choices(const SettingDef *def)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (const char *p = def->choices; *p; p++)
+	{
+		if (*p == '|')
+			appendStringInfoString(&buf, ", ");
+		else
+			appendStringInfoChar(&buf, *p);
+	}
+	return buf.data;
+}
+
 /* Checks a value; returns its normal form. */
 char *
 setting_check(const char *name, const char *value)
@@ -219,7 +236,7 @@ setting_check(const char *name, const char *value)
 			return pstrdup(value);
 		case SETTING_CHOICE:
 			if (!is_choice(def, value))
-				reject(def, value, psprintf("The value is one of %s.", def->choices));
+				reject(def, value, psprintf("The value is one of %s.", list_choices(def)));
 			return pstrdup(value);
 		case SETTING_REAL:
 			if (!parse_real(value, &number, 0, NULL) || !(number >= def->low && number <= def->high))

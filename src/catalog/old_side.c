@@ -24,6 +24,9 @@
 /* A session notes a forwarded write once in so many milliseconds. */
 #define NOTE_EVERY_MS 60000
 
+/* When the statistics of this database began. */
+#define RESET_AT "pg_stat_get_db_stat_reset_time((SELECT oid FROM pg_database WHERE datname = current_database()))"
+
 /* Nothing is noted where nothing can be written. */
 static bool
 can_write(void)
@@ -48,11 +51,11 @@ old_side_skip(int64 migration_id)
 		return;
 	spi_open_catalog(&scope);
 	refresh_statistics();
-	spi_run("INSERT INTO migrate_ext.old_side (mapping_id, seq_scans, index_scans, key_scans, rows_written) "
-			"SELECT mapping_id, seq_scans + own_seq_scans, index_scans + own_index_scans, key_scans + own_key_scans, rows_written "
-			"FROM migrate_ext.old_side_counters WHERE migration_id = $1 "
+	spi_run("INSERT INTO migrate_ext.old_side (mapping_id, seq_scans, index_scans, key_scans, rows_written, reset_at) "
+			"SELECT mapping_id, seq_scans + own_seq_scans, index_scans + own_index_scans, key_scans + own_key_scans, rows_written, " RESET_AT
+			" FROM migrate_ext.old_side_counters WHERE migration_id = $1 "
 			"ON CONFLICT (mapping_id) DO UPDATE SET seq_scans = excluded.seq_scans, index_scans = excluded.index_scans, "
-			"key_scans = excluded.key_scans, rows_written = excluded.rows_written, marked_at = clock_timestamp()",
+			"key_scans = excluded.key_scans, rows_written = excluded.rows_written, reset_at = excluded.reset_at, marked_at = clock_timestamp()",
 			SPI_ARGS(spi_int8(migration_id)));
 	spi_close(&scope);
 }
@@ -65,7 +68,10 @@ old_side_begin(int64 migration_id)
 	old_side_skip(migration_id);
 }
 
-/* Notes reads that the statistics show.  Statistics that were reset begin at 0. */
+/*
+ * Notes reads that the statistics show.  A mark may be ahead of them: it has what
+ * its session had not reported yet.  Statistics that were reset begin at 0.
+ */
 void
 old_side_look(int64 migration_id)
 {
@@ -75,17 +81,19 @@ old_side_look(int64 migration_id)
 		return;
 	spi_open_catalog(&scope);
 	refresh_statistics();
-	spi_run("WITH seen AS (SELECT * FROM migrate_ext.old_side WHERE mapping_id IN "
-			"(SELECT mapping_id FROM migrate_ext.mapping WHERE migration_id = $1) FOR NO KEY UPDATE SKIP LOCKED), "
-			"more AS (SELECT c.*, CASE WHEN c.seq_scans < s.seq_scans THEN c.seq_scans ELSE c.seq_scans - s.seq_scans END AS seq, "
-			"CASE WHEN c.index_scans < s.index_scans THEN c.index_scans ELSE c.index_scans - s.index_scans END AS other, "
-			"CASE WHEN c.key_scans < s.key_scans THEN 0 ELSE c.key_scans - s.key_scans - " LOOKUPS_PER_ROW " * abs(c.rows_written - s.rows_written) END AS by_key "
-			"FROM seen s JOIN migrate_ext.old_side_counters c USING (mapping_id)), "
+	spi_run("WITH mark AS (SELECT mapping_id, " RESET_AT " AS now_reset_at, "
+			"CASE WHEN reset_at IS NOT DISTINCT FROM " RESET_AT " THEN 1 ELSE 0 END AS same, seq_scans, index_scans, key_scans, rows_written "
+			"FROM migrate_ext.old_side WHERE mapping_id IN (SELECT mapping_id FROM migrate_ext.mapping WHERE migration_id = $1) FOR NO KEY UPDATE SKIP LOCKED), "
+			"more AS (SELECT c.*, m.now_reset_at, m.same, c.seq_scans - m.same * m.seq_scans AS seq, c.index_scans - m.same * m.index_scans AS other, "
+			"c.key_scans - m.same * m.key_scans - " LOOKUPS_PER_ROW " * greatest(c.rows_written - m.same * m.rows_written, 0) AS by_key "
+			"FROM mark m JOIN migrate_ext.old_side_counters c USING (mapping_id)), "
 			"noted AS (INSERT INTO migrate_ext.old_side_use (migration_id, kind, relation, detail) "
-			"SELECT migration_id, 'read', source, format('%s sequential scans, %s index scans', seq, other + greatest(by_key, 0)) "
+			"SELECT migration_id, 'read', source, format('%s sequential scans, %s index scans', greatest(seq, 0), greatest(other, 0) + greatest(by_key, 0)) "
 			"FROM more WHERE seq > 0 OR other > 0 OR by_key > 0) "
-			"UPDATE migrate_ext.old_side o SET seq_scans = m.seq_scans, index_scans = m.index_scans, key_scans = m.key_scans, "
-			"rows_written = m.rows_written, marked_at = clock_timestamp() FROM more m WHERE m.mapping_id = o.mapping_id",
+			"UPDATE migrate_ext.old_side o SET seq_scans = greatest(o.seq_scans * m.same, m.seq_scans), "
+			"index_scans = greatest(o.index_scans * m.same, m.index_scans), key_scans = greatest(o.key_scans * m.same, m.key_scans), "
+			"rows_written = greatest(o.rows_written * m.same, m.rows_written), reset_at = m.now_reset_at, marked_at = clock_timestamp() "
+			"FROM more m WHERE m.mapping_id = o.mapping_id",
 			SPI_ARGS(spi_int8(migration_id)));
 	spi_close(&scope);
 }

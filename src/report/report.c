@@ -10,49 +10,8 @@
 #include "base/compat.h"
 #include "base/spi.h"
 #include "catalog/migration.h"
-
-/* The sections: each is a query over a view, with the name as parameter. */
-static const struct
-{
-	const char *title;
-	const char *key;			/* in the JSON form */
-	const char *sql;
-}			sections[] =
-{
-	{"Status", "status",
-	"SELECT phase, phase_since, state, mappings, pending_keys, last_verification, next_step "
-	"FROM migrate_ext.status WHERE migration = $1"},
-	{"Mappings", "mappings",
-	"SELECT mapping, direction, source, target, key, filter, capture, on_error, complete "
-	"FROM migrate_ext.mappings WHERE migration = $1 ORDER BY mapping"},
-	{"Progress", "progress",
-	"SELECT state, step, blocks_done, blocks_total, percent, rows_written, rows_per_second, eta, "
-	"batches, retries, rejected_rows, flagged_rows, throttle_reason, error FROM migrate_ext.progress WHERE migration = $1"},
-	{"Verification", "verification",
-	"SELECT mapping, target, started_at, source_rows, target_rows, filtered, rejected, deduplicated, "
-	"pending, missing, extra, different, checksum_match, elapsed "
-	"FROM migrate_ext.verifications WHERE migration = $1 AND newest ORDER BY mapping"},
-	{"Ledger", "ledger",
-	"SELECT mapping, line, rows, explained, checksum FROM migrate_ext.ledger WHERE migration = $1 "
-	"ORDER BY mapping, ordinal"},
-	{"Divergences", "divergences",
-	"SELECT mapping, kind, key, columns, source_row, target_row, found_at "
-	"FROM migrate_ext.divergences WHERE migration = $1 ORDER BY mapping, divergence_id"},
-	{"Rejected rows", "rejected",
-	"SELECT mapping, action, rule, sqlstate, constraint_name, count(*) AS rows, min(key::text) AS for_example "
-	"FROM migrate_ext.rejected_rows WHERE migration = $1 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"},
-	{"Rules and checks", "rules",
-	"SELECT 'rule' AS kind, name, action, condition AS text FROM migrate_ext.mapping_rule r JOIN migrate_ext.mappings m "
-	"ON m.mapping = r.mapping_id WHERE m.migration = $1 UNION ALL "
-	"SELECT 'check', c.name, NULL, query FROM migrate_ext.custom_check c JOIN migrate_ext.migration g USING (migration_id) "
-	"WHERE g.name = $1 ORDER BY 1 DESC, 2"},
-	{"Gates", "gates",
-	"SELECT checked_at, to_phase, criterion, threshold, measured, passed "
-	"FROM migrate_ext.gates WHERE migration = $1 ORDER BY gate_result_id"},
-	{"History", "history",
-	"SELECT at, who, kind, phase, detail, reason FROM migrate_ext.history "
-	"WHERE migration = $1 ORDER BY event_id"},
-};
+#include "report/html.h"
+#include "report/section.h"
 
 /* Appends a value as a cell of a markdown table. */
 static void
@@ -103,11 +62,11 @@ report_markdown(const char *name)
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "# Migration %s\n\n", name);
 	spi_open_catalog(&scope);
-	for (int i = 0; i < lengthof(sections); i++)
+	for (int i = 0; i < report_nsections; i++)
 	{
-		uint64		rows = spi_run(sections[i].sql, SPI_ARGS(spi_text(name)));
+		uint64		rows = spi_run(report_sections[i].sql, SPI_ARGS(spi_text(name)));
 
-		appendStringInfo(&buf, "## %s\n\n", sections[i].title);
+		appendStringInfo(&buf, "## %s\n\n", report_sections[i].title);
 		append_table(&buf, rows);
 	}
 	spi_close(&scope);
@@ -123,9 +82,9 @@ report_json(const char *name)
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT jsonb_pretty(jsonb_build_object('migration', $1");
-	for (int i = 0; i < lengthof(sections); i++)
+	for (int i = 0; i < report_nsections; i++)
 		appendStringInfo(&sql, ", '%s', (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM (%s) r)",
-						 sections[i].key, sections[i].sql);
+						 report_sections[i].key, report_sections[i].sql);
 	appendStringInfoString(&sql, "))");
 	spi_open_catalog(&scope);
 	spi_run(sql.data, SPI_ARGS(spi_text(name)));
@@ -136,7 +95,7 @@ report_json(const char *name)
 
 MIGRATE_FUNCTION(migrate_report);
 
-/* migrate_report(migration text, format text) RETURNS text: markdown or json. */
+/* migrate_report(migration text, format text) RETURNS text: markdown, json or html. */
 Datum
 migrate_report(PG_FUNCTION_ARGS)
 {
@@ -148,10 +107,12 @@ migrate_report(PG_FUNCTION_ARGS)
 		result = report_markdown(name);
 	else if (strcmp(format, "json") == 0)
 		result = report_json(name);
+	else if (strcmp(format, "html") == 0)
+		result = report_html(name);
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("report format \"%s\" is not supported", format),
-				 errhint("Formats are markdown and json.")));
+				 errhint("Formats are markdown, json and html.")));
 	PG_RETURN_TEXT_P(cstring_to_text(result));
 }

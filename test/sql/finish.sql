@@ -118,6 +118,8 @@ SELECT migrate_start('fi2');
 CALL migrate_run('fi2');
 SELECT missing, extra, different FROM migrate_verify('fi2');
 SELECT migrate_cutover('fi2');
+-- what this session did before, and has not reported yet, is no use of the old side
+SELECT measured FROM migrate_gate('fi2', 'done') WHERE criterion LIKE 'reads of%';
 \set VERBOSITY terse
 SELECT migrate_cleanup('fi2', true, 'test');
 \set VERBOSITY default
