@@ -46,24 +46,29 @@ static TimestampTz locked_at = 0;
  * Locks the relations that carry triggers of ours in ACCESS EXCLUSIVE mode,
  * which removing a trigger takes anyway, and others that are given; with
  * both_sides all sources and targets: from here until the end of the transaction
- * nobody reads or writes them.
+ * nobody reads or writes them.  The authoritative side comes first: who writes it
+ * goes on to the other one.
  */
 void
 cutover_lock(const Migration *g, bool both_sides, List *others)
 {
-	List	   *relids = trigger_relations(g->id);
+	List	   *first = NIL;
+	List	   *second = NIL;
 	ListCell   *lc;
 
-	foreach(lc, both_sides ? mapping_list(g->id, MAPPING_FORWARD) : NIL)
+	foreach(lc, both_sides ? mapping_list(g->id, migration_is_switched(g)) : NIL)
 	{
 		Mapping    *m = lfirst(lc);
 
 		if (mapping_relation_exists(m->source))
-			relids = list_append_unique_oid(relids, m->source);
+			first = list_append_unique_oid(first, m->source);
 		if (mapping_relation_exists(m->target))
-			relids = list_append_unique_oid(relids, m->target);
+			second = list_append_unique_oid(second, m->target);
 	}
-	lock_relations(g, list_concat_unique_oid(relids, others), AccessExclusiveLock, NIL);
+	list_sort(first, list_oid_cmp);
+	list_sort(second, list_oid_cmp);
+	first = list_concat_unique_oid(first, second);
+	lock_with_others(g, list_concat_unique_oid(first, trigger_relations(g->id)), others);
 	locked_at = GetCurrentTimestamp();
 }
 

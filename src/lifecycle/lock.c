@@ -4,16 +4,23 @@
  *
  * A strong lock that waits holds up everybody who comes after it, readers of
  * a waiting ACCESS EXCLUSIVE included.  So it waits briefly and often: all
- * relations in the order of their OIDs under lock_timeout, in a subtransaction
- * that gives back what it has when one cannot be had.
+ * relations in one order under lock_timeout, in a subtransaction that gives back
+ * what it has when one cannot be had.
+ *
+ * No order is right for every application: while we wait for the first
+ * lock, those gather behind us who hold what we want next.  Under a steady
+ * load that meets the order every time, so where several kinds of relations are to be
+ * locked, each attempt takes another one.
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/wait_event.h"
 
 #include "base/quote.h"
@@ -109,27 +116,16 @@ with_descendants(List *relids)
 	return all;
 }
 
-/*
- * Locks the relations and their descendants until the end of the transaction,
- * those of the second list in ACCESS EXCLUSIVE mode: all of them or, for the next
- * attempt, none.  Settings: cutover_lock_timeout for one attempt,
- * cutover_attempts.  Raises lock_not_available, naming the sessions in the way.  The
- * caller must not hold locks on these relations yet.
- */
-void
-lock_relations(const Migration *g, List *relids, LOCKMODE mode, List *exclusive)
+/* Tries to lock what one of the requests lists, which take turns; raises lock_not_available, naming who is in the way. */
+static void
+lock_by_turns(const Migration *g, LockRequest *requests, int nrequests)
 {
-	LockRequest request = {NIL, mode, NIL, setting_text(g->settings, "cutover_lock_timeout"),
-	setting_text(g->settings, "lock_timeout")};
 	int			attempts = setting_int(g->settings, "cutover_attempts");
 	ErrorData  *error = NULL;
 
-	request.exclusive = with_descendants(exclusive);
-	request.relids = list_concat_unique_oid(with_descendants(relids), request.exclusive);
-	list_sort(request.relids, list_oid_cmp);
 	for (int i = 1; i <= attempts; i++)
 	{
-		error = subxact_try(work_lock, &request);
+		error = subxact_try(work_lock, &requests[(i - 1) % nrequests]);
 		if (error == NULL)
 			break;
 		if (!error_is_transient(error))
@@ -144,6 +140,79 @@ lock_relations(const Migration *g, List *relids, LOCKMODE mode, List *exclusive)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("could not lock the tables of migration \"%s\" in %d attempts",
 						g->name, attempts),
-				 errdetail("In the way: %s.", list_holders(request.relids)),
+				 errdetail("In the way: %s.", list_holders(requests[0].relids)),
 				 errhint("Try again when these transactions have ended, or raise setting cutover_lock_timeout or cutover_attempts.")));
+}
+
+/* A request to lock relations, in the order given. */
+static LockRequest
+make_request(const Migration *g, List *relids, LOCKMODE mode, List *exclusive)
+{
+	return (LockRequest) {relids, mode, exclusive, setting_text(g->settings, "cutover_lock_timeout"),
+		setting_text(g->settings, "lock_timeout")};
+}
+
+/*
+ * Locks the relations and their descendants until the end of the transaction,
+ * those of the second list in ACCESS EXCLUSIVE mode: all of them or, for the next
+ * attempt, none.  Settings: cutover_lock_timeout for one attempt,
+ * cutover_attempts.  Raises lock_not_available, naming the sessions in the way.  The
+ * caller must not hold locks on these relations yet.
+ */
+void
+lock_relations(const Migration *g, List *relids, LOCKMODE mode, List *exclusive)
+{
+	LockRequest request;
+
+	exclusive = with_descendants(exclusive);
+	relids = list_concat_unique_oid(with_descendants(relids), exclusive);
+	list_sort(relids, list_oid_cmp);
+	request = make_request(g, relids, mode, exclusive);
+	lock_by_turns(g, &request, 1);
+}
+
+/* Those of the relations that are of one of these kinds, or of any other. */
+static List *
+of_kinds(List *relids, const char *kinds, bool others)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relids)
+	{
+		if ((strchr(kinds, get_rel_relkind(lfirst_oid(lc))) != NULL) != others)
+			result = lappend_oid(result, lfirst_oid(lc));
+	}
+	return result;
+}
+
+static List *
+concat(List *a, List *b, List *c, List *d)
+{
+	return list_concat_unique_oid(list_concat_unique_oid(list_concat_unique_oid(list_copy(a), b), c), d);
+}
+
+/*
+ * Locks tables and their descendants, in the order given, and others that have to do with them, in ACCESS
+ * EXCLUSIVE mode; else as lock_relations.  Indexes and sequences come after tables,
+ * as they do for an application; views and tables that refer to these come before or after them.
+ */
+void
+lock_with_others(const Migration *g, List *relids, List *others)
+{
+	List	   *sides = with_descendants(relids);
+	List	   *all = with_descendants(others);
+	List	   *views;
+	List	   *tables;
+	List	   *rest;
+	LockRequest requests[3];
+
+	list_sort(all, list_oid_cmp);
+	views = of_kinds(all, (char[]) {RELKIND_VIEW, '\0'}, false);
+	tables = of_kinds(all, (char[]) {RELKIND_RELATION, RELKIND_PARTITIONED_TABLE, RELKIND_FOREIGN_TABLE, '\0'}, false);
+	rest = of_kinds(all, (char[]) {RELKIND_VIEW, RELKIND_RELATION, RELKIND_PARTITIONED_TABLE, RELKIND_FOREIGN_TABLE, '\0'}, true);
+	requests[0] = make_request(g, concat(views, sides, tables, rest), AccessExclusiveLock, NIL);
+	requests[1] = make_request(g, concat(views, tables, sides, rest), AccessExclusiveLock, NIL);
+	requests[2] = make_request(g, concat(sides, tables, views, rest), AccessExclusiveLock, NIL);
+	lock_by_turns(g, requests, others == NIL ? 1 : lengthof(requests));
 }

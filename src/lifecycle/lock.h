@@ -11,6 +11,7 @@
 
 #include "catalog/migration.h"
 
+extern void lock_with_others(const Migration *g, List *relids, List *others);
 extern void lock_relations(const Migration *g, List *relids, LOCKMODE mode, List *exclusive);
 
 #endif							/* MIGRATE_LIFECYCLE_LOCK_H */
