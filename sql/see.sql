@@ -190,6 +190,8 @@ CREATE VIEW migrate_ext.status AS
 			WHEN 'soak' THEN CASE WHEN g.signed_off_at IS NULL THEN 'watch, migrate_verify, migrate_sign_off' ELSE 'migrate_cleanup when its gate is open: there is no way back from it' END || '; migrate_rollback goes back'
 			WHEN 'rolled_back' THEN 'migrate_start again, or migrate_drop'
 			WHEN 'done' THEN 'migrate_drop' END
+			|| CASE WHEN EXISTS (SELECT FROM migrate_ext.stashed_object o WHERE o.migration_id = g.migration_id AND o.restored_at IS NULL) AND g.phase IN ('soak', 'rolled_back')
+				THEN '; indexes or foreign keys are not all back: migrate_resume, unless a worker is at it' ELSE '' END
 			|| CASE WHEN g.frozen THEN '; writes are frozen: go on to the cutover, or migrate_unfreeze' ELSE '' END
 			|| CASE p.sync_state WHEN 'not running' THEN '; migrate_resume starts the lost sync worker' ELSE '' END
 			|| CASE WHEN EXISTS (SELECT FROM migrate_ext.mapping m WHERE m.migration_id = g.migration_id AND m.degraded)

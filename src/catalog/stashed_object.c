@@ -56,6 +56,30 @@ stashed_object_list(int64 migration_id)
 	return result;
 }
 
+/* The migrations, as int64 *, that wait for objects outside of a copy. */
+List *
+stashed_object_list_waiting(void)
+{
+	SpiScope	scope;
+	List	   *result = NIL;
+	uint64		n;
+
+	spi_open_catalog(&scope);
+	n = spi_run("SELECT DISTINCT migration_id FROM migrate_ext.stashed_object JOIN migrate_ext.migration USING (migration_id) "
+				"WHERE restored_at IS NULL AND error IS NULL AND phase IN ('soak', 'rolled_back') AND " HAS_RELATION, SPI_NO_ARGS);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scope.caller);
+		int64	   *id = palloc(sizeof(int64));
+
+		*id = spi_get_int8(i, 1);
+		result = lappend(result, id);
+		MemoryContextSwitchTo(old);
+	}
+	spi_close(&scope);
+	return result;
+}
+
 /* How many objects are still to be rebuilt? */
 int64
 stashed_object_count(int64 migration_id)

@@ -26,6 +26,7 @@ typedef struct StashedObject
 
 extern void stashed_object_insert(int64 migration_id, const StashedObject *o);
 extern List *stashed_object_list(int64 migration_id);
+extern List *stashed_object_list_waiting(void);
 extern int64 stashed_object_count(int64 migration_id);
 extern char *stashed_object_first_error(int64 migration_id, char **sqlstate);
 extern void stashed_object_clear_errors(int64 migration_id);

@@ -239,7 +239,7 @@ migrate_resume(PG_FUNCTION_ARGS)
 		launch_workers(g, job->id, Max(1, job->workers));
 	}
 	sync_job_ensure(g, migration_is_switched(g));
-	if (job_find_open(g->id, "backfill") == NULL && !migration_is_capturing(g))
-		stash_rebuild_hook(g);	/* after a rollback */
+	if (job_find_open(g->id, "backfill") == NULL && (!migration_is_capturing(g) || migration_is_switched(g)))
+		stash_rebuild_hook(g);	/* after a cutover or a rollback */
 	PG_RETURN_VOID();
 }

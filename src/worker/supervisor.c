@@ -36,8 +36,10 @@
 #include "base/subxact.h"
 #include "catalog/event.h"
 #include "catalog/job.h"
+#include "catalog/stashed_object.h"
 #include "worker/launch.h"
 #include "worker/main.h"
+#include "worker/rebuild.h"
 #include "worker/supervisor.h"
 #include "worker/sync_job.h"
 
@@ -78,6 +80,16 @@ work_resume(void *arg)
 	event_record(g, psprintf("%s_resumed", job_name(job)), NULL, NULL, "by the supervisor");
 }
 
+/* Work for subxact_try: indexes and constraints that wait to be made again after a cutover or a rollback. */
+static void
+work_rebuild(void *arg)
+{
+	Migration  *g = migration_try_lock(*(int64 *) arg);
+
+	if (g != NULL)
+		(void) rebuild_ensure(g);
+}
+
 /* Resumes what was lost in this database. */
 static void
 supervise_database(void)
@@ -86,6 +98,14 @@ supervise_database(void)
 
 	if (!identity_catalog_exists())
 		return;
+	foreach(lc, stashed_object_list_waiting())
+	{
+		ErrorData  *error = subxact_try(work_rebuild, lfirst(lc));
+
+		if (error != NULL)
+			ereport(LOG,
+					(errmsg("migrate_ext could not start a worker that rebuilds indexes: %s", error->message)));
+	}
 	foreach(lc, job_list_active())
 	{
 		Job		   *job = lfirst(lc);
