@@ -66,3 +66,11 @@ CREATE FUNCTION @extschema@.migrate_assess(migration text)
 REVOKE ALL ON FUNCTION @extschema@.migrate_assess(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_assess(text) IS
 	'what will bite, before it does; a blocker keeps migrate_start from starting';
+
+CREATE FUNCTION @extschema@.migrate_rehearse(migration text, sample_rows bigint DEFAULT 10000)
+	RETURNS TABLE (mapping bigint, rows_tried bigint, rows_ok bigint, rows_rejected bigint, rows_per_second float8,
+		estimated_duration interval, estimated_size bigint, errors jsonb)
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_rehearse';
+REVOKE ALL ON FUNCTION @extschema@.migrate_rehearse(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.migrate_rehearse(text, bigint) IS
+	'tries a sample of rows, and the swap with its checks, for real, and takes all back; the row without a mapping is the swap''s';

@@ -79,6 +79,7 @@ static const SettingDef definitions[] =
 	{"stale_writes", SETTING_CHOICE, "reject", 0, 0, "reject|forward"},
 	{"max_shadow_mismatch_rate", SETTING_REAL, "0.001", 0, 1},
 	{"max_p99_ratio", SETTING_REAL, "1.10", 0, 1000},
+	{"require_rehearsal", SETTING_BOOL, "off", 0, 0},
 	{"soak_time", SETTING_SECONDS, "86400", 0, INT_MAX},
 	{"retention", SETTING_SECONDS, "2592000", 0, INT_MAX},
 	{"old_side", SETTING_CHOICE, "drop", 0, 0, "drop|archive|keep"},

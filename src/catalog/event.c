@@ -31,3 +31,25 @@ event_record(const Migration *m, const char *kind, const char *phase,
 					 spi_text(phase), spi_text(detail), spi_text(reason)));
 	spi_close(&scope);
 }
+
+/* Did the last rehearsal pass, and was nothing changed since?  measured says what it found. */
+bool
+event_last_rehearsal(const Migration *m, char **measured)
+{
+	SpiScope	scope;
+	bool		passed = false;
+
+	spi_open_catalog(&scope);
+	*measured = MemoryContextStrdup(scope.caller, "never rehearsed");
+	if (spi_run("SELECT (detail ->> 'passed')::boolean AND at > g.changed_at, "
+				"CASE WHEN at <= g.changed_at THEN 'older than the last change' ELSE format('%s of %s rows rejected, %s', "
+				"detail ->> 'rows_rejected', detail ->> 'rows_tried', CASE WHEN (detail ->> 'passed')::boolean THEN 'passed' ELSE 'not passed' END) END "
+				"FROM migrate_ext.event e JOIN migrate_ext.migration g USING (migration_id) "
+				"WHERE migration_id = $1 AND kind = 'rehearsed' ORDER BY event_id DESC LIMIT 1", SPI_ARGS(spi_int8(m->id))) > 0)
+	{
+		passed = spi_get_bool(0, 1);
+		*measured = spi_get_text(&scope, 0, 2);
+	}
+	spi_close(&scope);
+	return passed;
+}

@@ -10,5 +10,6 @@
 
 extern void event_record(const Migration *m, const char *kind, const char *phase,
 						 const char *detail, const char *reason);
+extern bool event_last_rehearsal(const Migration *m, char **measured);
 
 #endif							/* MIGRATE_EVENT_H */

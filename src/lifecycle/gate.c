@@ -13,6 +13,7 @@
 #include "base/setting.h"
 #include "capture/account.h"
 #include "catalog/dirty_key.h"
+#include "catalog/event.h"
 #include "catalog/gate_result.h"
 #include "catalog/mapping.h"
 #include "catalog/old_side.h"
@@ -62,6 +63,13 @@ measure_start(List **results, const Migration *g)
 	}
 	add(results, "blockers in migrate_assess", "none",
 		blockers > 1 ? psprintf("%d, such as %s", blockers, first) : first, blockers == 0);
+	if (setting_bool(g->settings, "require_rehearsal"))
+	{
+		char	   *measured;
+		bool		passed = event_last_rehearsal(g, &measured);
+
+		add(results, "rehearsal", "passed, and newer than the last change of a mapping", measured, passed);
+	}
 }
 
 /* What must hold before anybody may rely on the target. */

@@ -24,8 +24,8 @@
 #define MAX_PERCENT 50
 
 /* Rows of a relation and its children, by the statistics; negative if they are not known, or it has no blocks. */
-static double
-estimated_rows(Oid relid)
+double
+sample_estimated_rows(Oid relid)
 {
 	double		rows = 0;
 	ListCell   *lc;
@@ -55,7 +55,7 @@ estimated_rows(Oid relid)
 static double
 share(Oid relid, int64 n)
 {
-	double		rows = estimated_rows(relid);
+	double		rows = sample_estimated_rows(relid);
 	double		percent = rows > 0 ? 100.0 * Max(READ_PER_ROW * (double) n, READ_AT_LEAST) / rows : 0;
 
 	return percent > MAX_PERCENT ? 0 : percent;

@@ -2,7 +2,7 @@
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS migrate_ext;
-SELECT plan(92);
+SELECT plan(94);
 
 CREATE TEMP TABLE surface (name text, args text, result text);
 INSERT INTO surface VALUES
@@ -35,6 +35,7 @@ INSERT INTO surface VALUES
 	('migrate_route', 'migration text, key anyelement', 'text'),
 	('migrate_shadow_read', 'migration text, sample_rows bigint DEFAULT 1000', 'TABLE(mapping bigint, reads bigint, mismatches bigint, source_p50 double precision, source_p99 double precision, target_p50 double precision, target_p99 double precision)'),
 	('migrate_runbook', 'migration text', 'text'),
+	('migrate_rehearse', 'migration text, sample_rows bigint DEFAULT 10000', 'TABLE(mapping bigint, rows_tried bigint, rows_ok bigint, rows_rejected bigint, rows_per_second double precision, estimated_duration interval, estimated_size bigint, errors jsonb)'),
 	('migrate_freeze', 'migration text', 'void'),
 	('migrate_unfreeze', 'migration text', 'void'),
 	('migrate_sign_off', 'migration text, note text DEFAULT NULL::text', 'void'),
