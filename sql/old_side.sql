@@ -15,6 +15,7 @@ COMMENT ON COLUMN migrate_ext.old_side.key_scans IS 'of the index by which rows 
 
 -- Applications write this table, as they do dirty_key: no foreign key.
 CREATE TABLE migrate_ext.old_side_use (
+	old_side_use_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	migration_id	bigint NOT NULL,
 	at				timestamptz NOT NULL DEFAULT clock_timestamp(),
 	kind			text NOT NULL CHECK (kind IN ('read', 'write')),

@@ -308,6 +308,7 @@ COMMENT ON COLUMN migrate_ext.stashed_object.settings IS 'statements that give i
 COMMENT ON COLUMN migrate_ext.stashed_object.error IS 'why it could not be rebuilt';
 
 CREATE TABLE migrate_ext.sample (
+	sample_id		bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	migration_id	bigint NOT NULL REFERENCES migrate_ext.migration ON DELETE CASCADE,
 	taken_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
 	job_id			bigint REFERENCES migrate_ext.job ON DELETE CASCADE,

@@ -67,3 +67,7 @@ DROP TABLE ext_source, ext_target;
 
 -- for the tests that follow
 CREATE EXTENSION migrate_ext;
+
+-- each state table has a key: a publication FOR ALL TABLES must not keep us from changing it
+SELECT c.oid::regclass FROM pg_class c WHERE relnamespace = 'migrate_ext'::regnamespace AND relkind = 'r'
+	AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary);
