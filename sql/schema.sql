@@ -291,7 +291,7 @@ COMMENT ON TABLE migrate_ext.key_map IS 'surrogate keys given to source keys';
 CREATE TABLE migrate_ext.stashed_object (
 	stashed_object_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	migration_id	bigint NOT NULL REFERENCES migrate_ext.migration ON DELETE CASCADE,
-	kind			text NOT NULL CHECK (kind IN ('index', 'foreign key', 'validation')),
+	kind			text NOT NULL CHECK (kind IN ('index', 'foreign key', 'validation', 'materialized view')),
 	relation		regclass NOT NULL,
 	name			text NOT NULL,
 	definition		text NOT NULL,

@@ -10,6 +10,7 @@ CREATE TABLE migrate_ext.swap_step (
 	relation		oid,
 	name			text,
 	locked			oid,
+	script			text[],
 	done_at			timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX ON migrate_ext.swap_step (migration_id);
@@ -18,6 +19,7 @@ COMMENT ON TABLE migrate_ext.swap_step IS 'what a swap has changed, in order; a 
 COMMENT ON COLUMN migrate_ext.swap_step.statement IS 'what was run; null: there is only something to undo';
 COMMENT ON COLUMN migrate_ext.swap_step.essential IS 'there is no rollback without it; of the others a failure is a warning';
 COMMENT ON COLUMN migrate_ext.swap_step.locked IS 'what has to be locked to undo it; if it is gone, there is nothing to undo';
+COMMENT ON COLUMN migrate_ext.swap_step.script IS 'of a materialized view: what makes it again, after the cutover and after a rollback, from what has the names then';
 COMMENT ON COLUMN migrate_ext.swap_step.relation IS 'of a table: it must keep the name it got, in column name; of a foreign key: the table whose constraint is to be validated';
 SELECT pg_catalog.pg_extension_config_dump('migrate_ext.swap_step', '');
 SELECT pg_catalog.pg_extension_config_dump('migrate_ext.swap_step_swap_step_id_seq', '');
@@ -53,7 +55,7 @@ COMMENT ON FUNCTION migrate_ext.acl_items(aclitem[], "char", oid) IS 'the privil
 -- the text of a definition names is resolved when the text is run: by then the name belongs to the other table.
 CREATE FUNCTION migrate_ext.swap_plan(mapping bigint, sources oid[])
 	RETURNS TABLE (stage int, kind text, subject text, statement text, undo text, essential boolean,
-		relation oid, name text, locked oid, severity text, problem text)
+		relation oid, name text, locked oid, severity text, problem text, script text[])
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 WITH m AS MATERIALIZED (
 	SELECT p.source::oid AS s, p.target::oid AS t, s.relname AS s_name, t.relname AS t_name, s.relkind AS s_kind, t.relkind AS t_kind,
@@ -173,6 +175,33 @@ viewed AS MATERIALIZED (
 		AND d.refclassid = 'pg_class'::regclass AND d.refobjid = m.s)
 	JOIN pg_class c ON c.oid = r.ev_class AND c.relkind IN ('v', 'm') AND c.relpersistence <> 't'
 ),
+-- a materialized view is made again beside the old one, takes its place in a moment, and has what it had
+stored AS MATERIALIZED (
+	SELECT v.oid, v.name, v.missing,
+		(SELECT string_agg(DISTINCT r.ev_class::regclass::text, ', ') FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass
+			WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = v.oid AND r.ev_class <> v.oid) AS used_by,
+		array_remove(ARRAY[
+			concat(format('CREATE MATERIALIZED VIEW %s USING %I', x.beside, a.amname), v.options, ' TABLESPACE ' || quote_ident(t.spcname), ' AS ', rtrim(v.def, ';'), ' WITH NO DATA'),
+			format('ALTER MATERIALIZED VIEW %s OWNER TO %I', x.beside, pg_get_userbyid(c.relowner)),
+			CASE WHEN c.relispopulated THEN format('REFRESH MATERIALIZED VIEW %s', x.beside) END], NULL)
+		|| ARRAY(SELECT format('CREATE %sINDEX %I ON %s%s', CASE WHEN i.indisunique THEN 'UNIQUE ' END, 'migrate_ext_' || i.indexrelid, x.beside,
+				substr(pg_get_indexdef(i.indexrelid), length(format('CREATE %sINDEX %I ON %s', CASE WHEN i.indisunique THEN 'UNIQUE ' END, o.relname, v.name)) + 1))
+			FROM pg_index i JOIN pg_class o ON o.oid = i.indexrelid WHERE i.indrelid = v.oid ORDER BY o.relname)
+		|| ARRAY[format('DROP MATERIALIZED VIEW %s', v.name), format('ALTER MATERIALIZED VIEW %s RENAME TO %I', x.beside, c.relname)]
+		|| ARRAY(SELECT format('ALTER INDEX %I.%I RENAME TO %I', n.nspname, 'migrate_ext_' || i.indexrelid, o.relname)
+			FROM pg_index i JOIN pg_class o ON o.oid = i.indexrelid WHERE i.indrelid = v.oid ORDER BY o.relname)
+		|| ARRAY(SELECT format('ALTER MATERIALIZED VIEW %s CLUSTER ON %I', v.name, o.relname)
+			FROM pg_index i JOIN pg_class o ON o.oid = i.indexrelid WHERE i.indrelid = v.oid AND i.indisclustered)
+		|| ARRAY(SELECT format('GRANT %s ON TABLE %s TO %s%s', g.privilege, v.name, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
+				CASE WHEN g.grantable THEN ' WITH GRANT OPTION' END) FROM migrate_ext.acl_items(c.relacl, 'r', c.relowner) g ORDER BY g.grantee, g.privilege)
+		|| ARRAY(SELECT format('COMMENT ON MATERIALIZED VIEW %s IS %L', v.name, obj_description(v.oid, 'pg_class')) WHERE obj_description(v.oid, 'pg_class') IS NOT NULL)
+		|| ARRAY(SELECT format('COMMENT ON COLUMN %s.%I IS %L', v.name, b.attname, col_description(v.oid, b.attnum)) FROM pg_attribute b
+			WHERE b.attrelid = v.oid AND b.attnum > 0 AND NOT b.attisdropped AND col_description(v.oid, b.attnum) IS NOT NULL ORDER BY b.attnum) AS script
+	FROM viewed v JOIN pg_class c ON c.oid = v.oid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am a ON a.oid = c.relam
+	LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
+	CROSS JOIN LATERAL (SELECT format('%I.%I', n.nspname, 'migrate_ext_' || v.oid) AS beside) x
+	WHERE v.relkind = 'm'
+),
 bodied AS MATERIALIZED (
 	SELECT p.oid::regprocedure::text AS name, rtrim(pg_get_functiondef(p.oid), E'\n') AS def, migrate_ext.missing_columns('pg_proc', p.oid, m.s, m.t, false) AS missing
 	FROM m JOIN pg_proc p ON p.prosqlbody IS NOT NULL AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
@@ -218,131 +247,134 @@ step AS (
 	-- stage 1: out of the source's way
 	SELECT 1 AS stage, 1 AS n, 'foreign key' AS kind, format('%I of %s', i.name, i.child::regclass) AS subject, NULL AS statement,
 		format('COMMENT ON CONSTRAINT %I ON %s IS %L', i.name, migrate_ext.named(i.child), i.comment) AS undo,
-		NULL::oid AS relation, NULL::text AS name, NULL::oid AS locked, CASE WHEN i.problem IS NOT NULL THEN 'blocker' END AS severity, i.problem
+		NULL::oid AS relation, NULL::text AS name, NULL::oid AS locked, CASE WHEN i.problem IS NOT NULL THEN 'blocker' END AS severity, i.problem, NULL::text[] AS script
 		FROM inbound i WHERE i.comment IS NOT NULL
 	UNION ALL SELECT 1, 2, 'foreign key', format('%I of %s', i.name, i.child::regclass), format('ALTER TABLE %s DROP CONSTRAINT %I', migrate_ext.named(i.child), i.name),
 		format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', migrate_ext.named(i.child), i.name, i.def, CASE WHEN i.convalidated THEN ' NOT VALID' END),
-		CASE WHEN i.convalidated THEN i.child END, i.name, i.child, CASE WHEN i.problem IS NOT NULL THEN 'blocker' END, i.problem FROM inbound i
+		CASE WHEN i.convalidated THEN i.child END, i.name, i.child, CASE WHEN i.problem IS NOT NULL THEN 'blocker' END, i.problem, NULL FROM inbound i
 	UNION ALL SELECT 1, 3, 'rule', r.name, NULL, format('ALTER TABLE %s %s RULE %I', migrate_ext.named(m.s),
 		CASE r.ev_enabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, r.name), NULL, NULL, NULL,
-		CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing FROM m, rule r WHERE r.ev_enabled <> 'O'
+		CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing, NULL FROM m, rule r WHERE r.ev_enabled <> 'O'
 	UNION ALL SELECT 1, 4, 'rule', r.name, format('DROP RULE %I ON %s', r.name, migrate_ext.named(m.s)), r.def, NULL, NULL, NULL,
-		CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing FROM m, rule r
-	UNION ALL SELECT 1, 5, 'statistics', x.name, NULL, u.undo, NULL, NULL, NULL, CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing
+		CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing, NULL FROM m, rule r
+	UNION ALL SELECT 1, 5, 'statistics', x.name, NULL, u.undo, NULL, NULL, NULL, CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing, NULL
 		FROM statistic x CROSS JOIN LATERAL (VALUES (format('ALTER STATISTICS %s OWNER TO %I', x.name, pg_get_userbyid(x.stxowner))),
 			(format('ALTER STATISTICS %s SET STATISTICS %s', x.name, nullif(x.stxstattarget, -1))),
 			(format('COMMENT ON STATISTICS %s IS %L', x.name, x.comment))) u (undo)
 		WHERE CASE WHEN u.undo LIKE 'COMMENT%' THEN x.comment IS NOT NULL WHEN u.undo LIKE '%SET STATISTICS%' THEN x.stxstattarget >= 0 ELSE true END
 	UNION ALL SELECT 1, 6, 'statistics', x.name, format('DROP STATISTICS %s', x.name), x.def, NULL, NULL, NULL,
-		CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing FROM statistic x
+		CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing, NULL FROM statistic x
 	UNION ALL SELECT 1, 7, 'publication', p.name, format('ALTER PUBLICATION %I DROP TABLE ONLY %s', p.name, migrate_ext.named(m.s)),
 		format('ALTER PUBLICATION %I ADD TABLE ONLY %s%s', p.name, migrate_ext.named(m.s), p.tail), NULL, NULL, NULL,
-		CASE WHEN p.problem IS NOT NULL THEN 'blocker' END, p.problem FROM m, published p
+		CASE WHEN p.problem IS NOT NULL THEN 'blocker' END, p.problem, NULL FROM m, published p
 	UNION ALL SELECT 1, 8, 'view', v.name, NULL, format('CREATE OR REPLACE VIEW %s%s AS %s', migrate_ext.named(v.oid), v.options, v.def), NULL, NULL, v.oid,
-		CASE WHEN v.missing IS NOT NULL THEN 'blocker' END, v.missing FROM viewed v WHERE v.relkind = 'v'
-	UNION ALL SELECT 1, 9, 'function', b.name, NULL, b.def, NULL, NULL, NULL, CASE WHEN b.missing IS NOT NULL THEN 'blocker' END, b.missing FROM bodied b
+		CASE WHEN v.missing IS NOT NULL THEN 'blocker' END, v.missing, NULL FROM viewed v WHERE v.relkind = 'v'
+	UNION ALL SELECT 1, 9, 'function', b.name, NULL, b.def, NULL, NULL, NULL, CASE WHEN b.missing IS NOT NULL THEN 'blocker' END, b.missing, NULL FROM bodied b
 	UNION ALL SELECT 1, 10, 'sequence', l.sequence::regclass::text, format('ALTER SEQUENCE %s OWNED BY NONE', migrate_ext.named(l.sequence)),
-		format('ALTER SEQUENCE %s OWNED BY %s.%I', migrate_ext.named(l.sequence), migrate_ext.named(m.s), l.s_name), NULL, NULL, l.sequence, NULL, NULL FROM m, lent l
+		format('ALTER SEQUENCE %s OWNED BY %s.%I', migrate_ext.named(l.sequence), migrate_ext.named(m.s), l.s_name), NULL, NULL, l.sequence, NULL, NULL, NULL FROM m, lent l
 	-- stage 2: names
 	UNION ALL SELECT 2, 1, 'name', f.oid::regclass::text, format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named(f.oid), 'migrate_ext_' || f.oid),
-		format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named(f.oid), f.name), NULL, NULL, f.oid, NULL, NULL FROM family f WHERE f.of = 's' OR f.moves
+		format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named(f.oid), f.name), NULL, NULL, f.oid, NULL, NULL, NULL FROM family f WHERE f.of = 's' OR f.moves
 	UNION ALL SELECT 2, 2, 'schema', m.s_full, format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named(m.s), (SELECT nspname FROM pg_namespace WHERE oid = m.t_schema)),
-		format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named(m.s), (SELECT nspname FROM pg_namespace WHERE oid = m.s_schema)), NULL, NULL, NULL, NULL, NULL FROM m WHERE m.moves
+		format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named(m.s), (SELECT nspname FROM pg_namespace WHERE oid = m.s_schema)), NULL, NULL, NULL, NULL, NULL, NULL FROM m WHERE m.moves
 	UNION ALL SELECT 2, 3, 'schema', m.t_full, format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named(m.t), (SELECT nspname FROM pg_namespace WHERE oid = m.s_schema)),
-		format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named(m.t), (SELECT nspname FROM pg_namespace WHERE oid = m.t_schema)), NULL, NULL, NULL, NULL, NULL FROM m WHERE m.moves
+		format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named(m.t), (SELECT nspname FROM pg_namespace WHERE oid = m.t_schema)), NULL, NULL, NULL, NULL, NULL, NULL FROM m WHERE m.moves
 	UNION ALL SELECT 2, CASE f.of WHEN 't' THEN 4 ELSE 5 END, 'name', f.oid::regclass::text,
 		format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named(f.oid), coalesce(f.other_name, f.name)),
 		format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named(f.oid), CASE WHEN f.of = 's' OR f.moves THEN 'migrate_ext_' || f.oid ELSE f.name END),
-		CASE WHEN f.what = 'TABLE' THEN f.oid END, CASE WHEN f.what = 'TABLE' THEN f.counterpart::regclass::text END, f.oid, NULL, NULL FROM family f
+		CASE WHEN f.what = 'TABLE' THEN f.oid END, CASE WHEN f.what = 'TABLE' THEN f.counterpart::regclass::text END, f.oid, NULL, NULL, NULL FROM family f
 	UNION ALL SELECT 2, 6, 'constraint', format('%I of %s', c.s_name, m.s_full), format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', migrate_ext.named(x.relid), x.was, x.becomes),
-		format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', migrate_ext.named(x.relid), x.becomes, x.was), NULL, NULL, NULL, NULL, NULL
+		format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', migrate_ext.named(x.relid), x.becomes, x.was), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m, constraint_pair c CROSS JOIN LATERAL (VALUES (m.s, c.s_name, c.t_name), (m.t, c.t_name, c.s_name)) x (relid, was, becomes)
 	-- stage 3: into its place
 	UNION ALL SELECT 3, 1, 'owner', x.relid::regclass::text, format('ALTER TABLE %s OWNER TO %I', migrate_ext.named(x.relid), pg_get_userbyid(x.becomes)),
-		format('ALTER TABLE %s OWNER TO %I', migrate_ext.named(x.relid), pg_get_userbyid(x.was)), NULL, NULL, NULL, NULL, NULL
+		format('ALTER TABLE %s OWNER TO %I', migrate_ext.named(x.relid), pg_get_userbyid(x.was)), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m CROSS JOIN LATERAL (VALUES (m.s, m.s_owner, m.t_owner), (m.t, m.t_owner, m.s_owner)) x (relid, was, becomes) WHERE m.s_owner <> m.t_owner
 	UNION ALL SELECT 3, 2, 'privilege', format('of %s', g.grantee), format('GRANT %s TO %s%s', g.what, g.grantee, CASE WHEN g.grantable THEN ' WITH GRANT OPTION' END),
-		format('REVOKE %s%s FROM %s', CASE WHEN g.had THEN 'GRANT OPTION FOR ' END, g.what, g.grantee), NULL, NULL, NULL, NULL, NULL FROM granted g
+		format('REVOKE %s%s FROM %s', CASE WHEN g.had THEN 'GRANT OPTION FOR ' END, g.what, g.grantee), NULL, NULL, NULL, NULL, NULL, NULL FROM granted g
 	UNION ALL SELECT 3, 3, 'sequence', l.sequence::regclass::text, format('ALTER SEQUENCE %s OWNED BY %s.%I', migrate_ext.named(l.sequence), migrate_ext.named(m.t), l.t_name),
-		format('ALTER SEQUENCE %s OWNED BY NONE', migrate_ext.named(l.sequence)), NULL, NULL, NULL, NULL, NULL FROM m, lent l
+		format('ALTER SEQUENCE %s OWNED BY NONE', migrate_ext.named(l.sequence)), NULL, NULL, NULL, NULL, NULL, NULL FROM m, lent l
 	UNION ALL SELECT 3, 4, 'comment', m.s_full, format('COMMENT ON TABLE %s IS %L', migrate_ext.named(m.t), obj_description(m.s, 'pg_class')),
-		format('COMMENT ON TABLE %s IS NULL', migrate_ext.named(m.t)), NULL, NULL, NULL, NULL, NULL
+		format('COMMENT ON TABLE %s IS NULL', migrate_ext.named(m.t)), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m WHERE obj_description(m.s, 'pg_class') IS NOT NULL AND obj_description(m.t, 'pg_class') IS NULL
 	UNION ALL SELECT 3, 4, 'comment', format('%s.%I', m.s_full, p.s_name), format('COMMENT ON COLUMN %s.%I IS %L', migrate_ext.named(m.t), p.t_name, col_description(m.s, p.s_num)),
-		format('COMMENT ON COLUMN %s.%I IS NULL', migrate_ext.named(m.t), p.t_name), NULL, NULL, NULL, NULL, NULL
+		format('COMMENT ON COLUMN %s.%I IS NULL', migrate_ext.named(m.t), p.t_name), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m, pair p WHERE col_description(m.s, p.s_num) IS NOT NULL AND col_description(m.t, p.t_num) IS NULL
 	UNION ALL SELECT 3, 5, 'storage parameter', split_part(o.o, '=', 1), format('ALTER TABLE %s SET (%s)', migrate_ext.named(m.t), o.o),
-		format('ALTER TABLE %s RESET (%s)', migrate_ext.named(m.t), split_part(o.o, '=', 1)), NULL, NULL, NULL, NULL, NULL
+		format('ALTER TABLE %s RESET (%s)', migrate_ext.named(m.t), split_part(o.o, '=', 1)), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m JOIN pg_class s ON s.oid = m.s JOIN pg_class t ON t.oid = m.t LEFT JOIN pg_class sx ON sx.oid = s.reltoastrelid LEFT JOIN pg_class tx ON tx.oid = t.reltoastrelid
 		CROSS JOIN LATERAL (SELECT x FROM unnest(s.reloptions) x UNION ALL SELECT 'toast.' || x FROM unnest(sx.reloptions) x WHERE tx.oid IS NOT NULL) o (o)
 		WHERE m.s_kind = 'r' AND m.t_kind = 'r' AND NOT EXISTS (SELECT FROM (SELECT unnest(t.reloptions) UNION ALL SELECT 'toast.' || unnest(tx.reloptions)) y (y)
 			WHERE split_part(y.y, '=', 1) = split_part(o.o, '=', 1))
 	UNION ALL SELECT 3, 5, 'column statistics', format('%s.%I', m.s_full, p.s_name), format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', migrate_ext.named(m.t), p.t_name, a.attstattarget),
-		format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS -1', migrate_ext.named(m.t), p.t_name), NULL, NULL, NULL, NULL, NULL
+		format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS -1', migrate_ext.named(m.t), p.t_name), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m, pair p JOIN pg_attribute a ON a.attnum = p.s_num JOIN pg_attribute b ON b.attnum = p.t_num
 		WHERE a.attrelid = m.s AND b.attrelid = m.t AND a.attstattarget >= 0 AND coalesce(b.attstattarget, -1) < 0
 	UNION ALL SELECT 3, 5, 'column statistics', format('%s.%I', m.s_full, p.s_name), format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', migrate_ext.named(m.t), p.t_name, array_to_string(a.attoptions, ', ')),
-		format('ALTER TABLE %s ALTER COLUMN %I RESET (n_distinct, n_distinct_inherited)', migrate_ext.named(m.t), p.t_name), NULL, NULL, NULL, NULL, NULL
+		format('ALTER TABLE %s ALTER COLUMN %I RESET (n_distinct, n_distinct_inherited)', migrate_ext.named(m.t), p.t_name), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m, pair p JOIN pg_attribute a ON a.attnum = p.s_num JOIN pg_attribute b ON b.attnum = p.t_num
 		WHERE a.attrelid = m.s AND b.attrelid = m.t AND a.attoptions IS NOT NULL AND b.attoptions IS NULL
 	UNION ALL SELECT 3, 6, 'replica identity', m.s_full, format('ALTER TABLE %s REPLICA IDENTITY %s', migrate_ext.named(m.t),
 			CASE s.relreplident WHEN 'f' THEN 'FULL' ELSE format('USING INDEX %I', (SELECT relname FROM pg_class WHERE oid = i.s)) END),
-		format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', migrate_ext.named(m.t)), NULL, NULL, NULL, NULL, NULL
+		format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', migrate_ext.named(m.t)), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m JOIN pg_class s ON s.oid = m.s JOIN pg_class t ON t.oid = m.t LEFT JOIN index_pair i ON i.indisreplident
 		WHERE t.relreplident = 'd' AND (s.relreplident = 'f' OR (s.relreplident = 'i' AND i.s IS NOT NULL))
 	UNION ALL SELECT 3, 6, 'cluster', m.s_full, format('ALTER TABLE %s CLUSTER ON %I', migrate_ext.named(m.t), (SELECT relname FROM pg_class WHERE oid = i.s)),
-		format('ALTER TABLE %s SET WITHOUT CLUSTER', migrate_ext.named(m.t)), NULL, NULL, NULL, NULL, NULL
+		format('ALTER TABLE %s SET WITHOUT CLUSTER', migrate_ext.named(m.t)), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m JOIN index_pair i ON i.indisclustered WHERE NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = m.t AND x.indisclustered)
 	UNION ALL SELECT 3, 7, 'row security', m.s_full, format('ALTER TABLE %s %s ROW LEVEL SECURITY', migrate_ext.named(m.t), x.verb),
-		format('ALTER TABLE %s %s ROW LEVEL SECURITY', migrate_ext.named(m.t), x.undo), NULL, NULL, NULL, NULL, NULL
+		format('ALTER TABLE %s %s ROW LEVEL SECURITY', migrate_ext.named(m.t), x.undo), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m JOIN pg_class s ON s.oid = m.s JOIN pg_class t ON t.oid = m.t
 		CROSS JOIN LATERAL (VALUES ('ENABLE', 'DISABLE', s.relrowsecurity AND NOT t.relrowsecurity), ('FORCE', 'NO FORCE', s.relforcerowsecurity AND NOT t.relforcerowsecurity)) x (verb, undo, wanted) WHERE x.wanted
 	UNION ALL SELECT 3, 8, 'policy', p.name, p.def, format('DROP POLICY %I ON %s', p.name, migrate_ext.named(m.t)), NULL, NULL, NULL,
-		CASE WHEN p.missing IS NOT NULL THEN 'blocker' END, p.missing FROM m, policy p
+		CASE WHEN p.missing IS NOT NULL THEN 'blocker' END, p.missing, NULL FROM m, policy p
 	UNION ALL SELECT 3, 9, 'trigger', f.name, format('ALTER TABLE %s DISABLE TRIGGER %I', migrate_ext.named(m.s), f.name),
 		format('ALTER TABLE %s %s TRIGGER %I', migrate_ext.named(m.s), CASE f.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, f.name),
-		NULL, NULL, NULL, NULL, NULL FROM m, fired f WHERE f.tgenabled <> 'D'
+		NULL, NULL, NULL, NULL, NULL, NULL FROM m, fired f WHERE f.tgenabled <> 'D'
 	UNION ALL SELECT 3, 10, 'trigger', f.name, f.def, format('DROP TRIGGER %I ON %s', f.name, migrate_ext.named(m.t)), NULL, NULL, NULL,
-		CASE WHEN f.missing IS NOT NULL THEN 'blocker' ELSE 'info' END, coalesce(f.missing, '') FROM m, fired f WHERE NOT f.is_there
+		CASE WHEN f.missing IS NOT NULL THEN 'blocker' ELSE 'info' END, coalesce(f.missing, ''), NULL FROM m, fired f WHERE NOT f.is_there
 	UNION ALL SELECT 3, 11, 'trigger', f.name, format('ALTER TABLE %s %s TRIGGER %I', migrate_ext.named(m.t), CASE f.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'DISABLE' END, f.name), NULL,
-		NULL, NULL, NULL, CASE WHEN f.missing IS NOT NULL THEN 'blocker' END, f.missing FROM m, fired f WHERE NOT f.is_there AND f.tgenabled <> 'O'
+		NULL, NULL, NULL, CASE WHEN f.missing IS NOT NULL THEN 'blocker' END, f.missing, NULL FROM m, fired f WHERE NOT f.is_there AND f.tgenabled <> 'O'
 	UNION ALL SELECT 3, 12, 'rule', r.name, r.def, format('DROP RULE %I ON %s', r.name, migrate_ext.named(m.t)), NULL, NULL, NULL,
-		CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing FROM m, rule r
+		CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing, NULL FROM m, rule r
 	UNION ALL SELECT 3, 13, 'rule', r.name, format('ALTER TABLE %s %s RULE %I', migrate_ext.named(m.t), CASE r.ev_enabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, r.name), NULL,
-		NULL, NULL, NULL, CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing FROM m, rule r WHERE r.ev_enabled <> 'O'
+		NULL, NULL, NULL, CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing, NULL FROM m, rule r WHERE r.ev_enabled <> 'O'
 	UNION ALL SELECT 3, 14, 'statistics', x.name, x.def, format('DROP STATISTICS %s', x.name), NULL, NULL, NULL,
-		CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing FROM statistic x
+		CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing, NULL FROM statistic x
 	UNION ALL SELECT 3, 15, 'statistics', x.name, format('ALTER STATISTICS %s OWNER TO %I', x.name, pg_get_userbyid(x.stxowner)), NULL, NULL, NULL, NULL,
-		CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing FROM statistic x
+		CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing, NULL FROM statistic x
 	UNION ALL SELECT 3, 16, 'publication', p.name, format('ALTER PUBLICATION %I ADD TABLE ONLY %s%s', p.name, migrate_ext.named(m.t), p.tail),
-		format('ALTER PUBLICATION %I DROP TABLE ONLY %s', p.name, migrate_ext.named(m.t)), NULL, NULL, NULL, CASE WHEN p.problem IS NOT NULL THEN 'blocker' END, p.problem FROM m, published p
+		format('ALTER PUBLICATION %I DROP TABLE ONLY %s', p.name, migrate_ext.named(m.t)), NULL, NULL, NULL, CASE WHEN p.problem IS NOT NULL THEN 'blocker' END, p.problem, NULL FROM m, published p
 	UNION ALL SELECT 3, 17, 'foreign key', format('%I of %s', i.name, i.child::regclass),
 		format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', migrate_ext.named(i.child), i.name, i.def, CASE WHEN i.convalidated THEN ' NOT VALID' END),
 		format('ALTER TABLE %s DROP CONSTRAINT %I', migrate_ext.named(i.child), i.name), CASE WHEN i.convalidated THEN i.child END, i.name, i.child,
-		CASE WHEN i.problem IS NOT NULL THEN 'blocker' END, i.problem FROM inbound i
+		CASE WHEN i.problem IS NOT NULL THEN 'blocker' END, i.problem, NULL FROM inbound i
 	UNION ALL SELECT 3, 18, 'foreign key', format('%I of %s', i.name, i.child::regclass), format('COMMENT ON CONSTRAINT %I ON %s IS %L', i.name, migrate_ext.named(i.child), i.comment), NULL,
-		NULL, NULL, NULL, CASE WHEN i.problem IS NOT NULL THEN 'blocker' END, i.problem FROM inbound i WHERE i.comment IS NOT NULL
+		NULL, NULL, NULL, CASE WHEN i.problem IS NOT NULL THEN 'blocker' END, i.problem, NULL FROM inbound i WHERE i.comment IS NOT NULL
 	UNION ALL SELECT 3, 19, 'view', v.name, format('CREATE OR REPLACE VIEW %s%s AS %s', migrate_ext.named(v.oid), v.options, v.def), NULL, NULL, NULL, NULL,
-		CASE WHEN v.missing IS NOT NULL THEN 'blocker' END, v.missing FROM viewed v WHERE v.relkind = 'v'
-	UNION ALL SELECT 3, 20, 'function', b.name, b.def, NULL, NULL, NULL, NULL, CASE WHEN b.missing IS NOT NULL THEN 'blocker' END, b.missing FROM bodied b
+		CASE WHEN v.missing IS NOT NULL THEN 'blocker' END, v.missing, NULL FROM viewed v WHERE v.relkind = 'v'
+	UNION ALL SELECT 3, 20, 'function', b.name, b.def, NULL, NULL, NULL, NULL, CASE WHEN b.missing IS NOT NULL THEN 'blocker' END, b.missing, NULL FROM bodied b
 	-- what stays with the old side
-	UNION ALL SELECT 4, 1, 'materialized view', v.name, format('CREATE MATERIALIZED VIEW %s AS %s', v.name, v.def), NULL, NULL, NULL, NULL, 'warning',
-		'it goes on reading the old side, which is kept up to date until migrate_cleanup' FROM viewed v WHERE v.relkind = 'm'
+	UNION ALL SELECT 3, 21, 'materialized view', x.name, NULL, NULL, m.t, NULL, NULL,
+		CASE WHEN x.missing IS NOT NULL THEN 'blocker' WHEN x.used_by IS NOT NULL THEN 'warning' ELSE 'info' END,
+		coalesce(x.missing, 'it cannot be made again while it is used by ' || x.used_by, 'it is made again after the cutover, by a background worker; until then it reads the old side, which is kept up to date'),
+		CASE WHEN x.missing IS NULL AND x.used_by IS NULL THEN x.script END FROM m, stored x
 	UNION ALL SELECT 4, 2, 'row type', pg_describe_object(d.classid, d.objid, d.objsubid), NULL, NULL, NULL, NULL, NULL, 'blocker',
-		format('it uses the row type of %s, which keeps its columns but not its name', m.s_full)
+		format('it uses the row type of %s, which keeps its columns but not its name', m.s_full), NULL
 		FROM m JOIN pg_class s ON s.oid = m.s JOIN pg_type y ON y.oid = s.reltype
 		JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (y.oid, y.typarray) AND d.deptype = 'n'
-	UNION ALL SELECT 4, 3, 'subscription', u.subname, NULL, NULL, NULL, NULL, NULL, 'blocker', format('it writes to %s by that name, and would not write to %s', m.s_full, m.t_full)
+	UNION ALL SELECT 4, 3, 'subscription', u.subname, NULL, NULL, NULL, NULL, NULL, 'blocker', format('it writes to %s by that name, and would not write to %s', m.s_full, m.t_full), NULL
 		FROM m JOIN pg_subscription_rel r ON r.srrelid = m.s JOIN pg_subscription u ON u.oid = r.srsubid
 	UNION ALL SELECT 4, 4, 'column', format('%s.%I', m.s_full, p.s_name), NULL, NULL, NULL, NULL, NULL, 'warning',
-		format('it gets values from a sequence; %s.%I has neither a default nor an identity', m.t_full, p.t_name)
+		format('it gets values from a sequence; %s.%I has neither a default nor an identity', m.t_full, p.t_name), NULL
 		FROM m JOIN owned o ON o.relid = m.s JOIN pair p ON p.s_num = o.num JOIN pg_attribute a ON a.attrelid = m.t AND a.attnum = p.t_num
 		WHERE NOT a.atthasdef AND a.attidentity = ''
 )
 SELECT stage, kind, subject, statement, undo, stage = 2 AND kind <> 'constraint', relation, name, locked, severity,
 	CASE WHEN problem IS NULL THEN NULL WHEN stage = 4 OR kind IN ('foreign key', 'publication') THEN problem
+		WHEN kind = 'materialized view' AND severity <> 'blocker' THEN problem
 		WHEN severity = 'info' THEN 'it will fire for writes to the new side: its function must know the new columns'
-		ELSE format('%s has not, or not of the same type: %s', (SELECT t_full FROM m), problem) END
+		ELSE format('%s has not, or not of the same type: %s', (SELECT t_full FROM m), problem) END, script
 FROM step ORDER BY stage, n, subject, statement
 $$;
 REVOKE ALL ON FUNCTION migrate_ext.swap_plan(bigint, oid[]) FROM PUBLIC;

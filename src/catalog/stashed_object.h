@@ -10,6 +10,7 @@
 
 #define STASH_INDEX			"index"
 #define STASH_FOREIGN_KEY	"foreign key"
+#define STASH_MATVIEW		"materialized view"	/* made again by its settings, all in one transaction */
 #define STASH_VALIDATION	"validation"	/* of a constraint that is there, and was validated */
 
 typedef struct StashedObject

@@ -35,6 +35,7 @@ fetch(const char *sql, const SpiArg *args, int nargs)
 		step->locked = spi_is_null(i, 9) ? InvalidOid : spi_get_oid(i, 9);
 		step->severity = spi_get_text(&scope, i, 10);
 		step->problem = spi_get_text(&scope, i, 11);
+		step->script = spi_is_null(i, 12) ? NIL : spi_get_texts(&scope, i, 12);
 		old = MemoryContextSwitchTo(scope.caller);
 		result = lappend(result, step);
 		MemoryContextSwitchTo(old);
@@ -53,7 +54,7 @@ swap_step_plan(int64 mapping_id, List *sources)
 
 	foreach(lc, sources)
 		oids[n++] = ObjectIdGetDatum(lfirst_oid(lc));
-	return fetch("SELECT stage, kind, subject, statement, undo, essential, relation, name, locked, severity, problem "
+	return fetch("SELECT stage, kind, subject, statement, undo, essential, relation, name, locked, severity, problem, script "
 				 "FROM migrate_ext.swap_plan($1, $2)",
 				 SPI_ARGS(spi_int8(mapping_id),
 						  spi_datum(OIDARRAYOID, PointerGetDatum(construct_array(oids, n, OIDOID, 4, true, TYPALIGN_INT)), false)));
@@ -63,18 +64,18 @@ swap_step_plan(int64 mapping_id, List *sources)
 void
 swap_step_insert(int64 migration_id, const SwapStep *step)
 {
-	spi_change("INSERT INTO migrate_ext.swap_step (migration_id, kind, subject, statement, undo, essential, relation, name, locked) "
-			   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	spi_change("INSERT INTO migrate_ext.swap_step (migration_id, kind, subject, statement, undo, essential, relation, name, locked, script) "
+			   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, nullif($10, '{}'))",
 			   SPI_ARGS(spi_int8(migration_id), spi_text(step->kind), spi_text(step->subject), spi_text(step->statement),
 						spi_text(step->undo), spi_bool(step->essential), spi_oid(OIDOID, step->relation), spi_text(step->name),
-						spi_oid(OIDOID, step->locked)));
+						spi_oid(OIDOID, step->locked), spi_texts(step->script)));
 }
 
 /* The steps that were taken, the last one first. */
 List *
 swap_step_list(int64 migration_id)
 {
-	return fetch("SELECT NULL::int, kind, subject, statement, undo, essential, relation, name, locked, NULL::text, NULL::text "
+	return fetch("SELECT NULL::int, kind, subject, statement, undo, essential, relation, name, locked, NULL::text, NULL::text, script "
 				 "FROM migrate_ext.swap_step WHERE migration_id = $1 ORDER BY swap_step_id DESC", SPI_ARGS(spi_int8(migration_id)));
 }
 

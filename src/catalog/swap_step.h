@@ -27,6 +27,7 @@ typedef struct SwapStep
 	Oid			locked;			/* to be locked, too; or InvalidOid */
 	char	   *severity;		/* of what is in the way, or NULL */
 	char	   *problem;
+	List	   *script;			/* of char *: what makes a materialized view again, later; or NIL */
 } SwapStep;
 
 extern List *swap_step_plan(int64 mapping_id, List *sources);

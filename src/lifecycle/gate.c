@@ -224,7 +224,7 @@ measure_end(List **results, const Migration *g)
 			"clean, in one snapshot, and newer than the last change", measured, clean);
 	}
 	if (stashed_object_count(g->id) > 0)
-		add(results, "foreign keys validated again", "all",
+		add(results, "foreign keys and materialized views made again", "all",
 			psprintf("%lld are not", (long long) stashed_object_count(g->id)), false);
 	measure_old_side(results, g);
 	measured = migration_signed_off(g->id);

@@ -93,7 +93,8 @@ has_step(List *steps, const SwapStep *wanted)
 	{
 		SwapStep   *step = lfirst(lc);
 
-		if (step->stage == wanted->stage && same_text(step->statement, wanted->statement) &&
+		if (step->stage == wanted->stage && strcmp(step->kind, wanted->kind) == 0 &&
+			strcmp(step->subject, wanted->subject) == 0 && same_text(step->statement, wanted->statement) &&
 			same_text(step->undo, wanted->undo) && same_text(step->problem, wanted->problem))
 			return true;
 	}
@@ -181,6 +182,8 @@ fill_in_names(const char *text)
 char *
 swap_advice(const SwapStep *step)
 {
+	if (step->script != NIL)
+		return psprintf("The worker runs: %s, and so on.", (char *) linitial(step->script));
 	if (step->statement == NULL)
 		return "Change it before the cutover, or cut over with method switch.";
 	if (step->stage == SWAP_STAYS)
@@ -210,18 +213,23 @@ run(const SwapStep *step, const char *statement)
 	error_context_stack = callback.previous;
 }
 
-/* A constraint that was validated is to be so again, when the lock is gone. */
+/*
+ * What a worker does when the lock is gone: a constraint that was validated is
+ * to be so again, a materialized view is made again.
+ */
 static void
-want_validation(const Migration *g, const SwapStep *step)
+want_worker(const Migration *g, const SwapStep *step)
 {
 	StashedObject o = {0};
 
-	if (!OidIsValid(step->relation) || strcmp(step->kind, "foreign key") != 0 || !mapping_relation_exists(step->relation))
+	if (!OidIsValid(step->relation) || !mapping_relation_exists(step->relation) ||
+		(step->script == NIL && strcmp(step->kind, "foreign key") != 0))
 		return;
-	o.kind = STASH_VALIDATION;
+	o.kind = step->script ? STASH_MATVIEW : STASH_VALIDATION;
 	o.relation = step->relation;
-	o.name = step->name;
-	o.definition = step->statement ? step->statement : "";
+	o.name = step->script ? step->subject : step->name;
+	o.definition = step->script ? linitial(step->script) : step->statement ? step->statement : "";
+	o.settings = step->script;
 	o.tablespace = "";
 	stashed_object_insert(g->id, &o);
 }
@@ -256,7 +264,7 @@ work_do(void *arg)
 			step->undo = fill_in_names(step->undo);
 		swap_step_insert(swap->g->id, step);
 		if (step->stage == SWAP_AFTER)
-			want_validation(swap->g, step);
+			want_worker(swap->g, step);
 	}
 }
 
@@ -330,8 +338,8 @@ work_undo(void *arg)
 		SwapStep   *step = lfirst(lc);
 
 		undo_one(swap, step);
-		if (step->statement != NULL && step->undo != NULL && strstr(step->statement, " DROP CONSTRAINT ") != NULL)
-			want_validation(swap->g, step);
+		if (step->script != NIL || (step->statement != NULL && step->undo != NULL && strstr(step->statement, " DROP CONSTRAINT ") != NULL))
+			want_worker(swap->g, step);
 	}
 }
 
@@ -371,6 +379,7 @@ swap_warn_about_dependents(const Migration *g)
 		spi_run("SELECT string_agg(x, ', ' ORDER BY x) FROM ("
 				"SELECT DISTINCT format('view %s', r.ev_class::regclass) FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid "
 				"WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND r.ev_class <> $1 "
+				"AND r.ev_class::regclass::text NOT IN (SELECT name FROM migrate_ext.stashed_object WHERE migration_id = $2 AND kind = 'materialized view' AND restored_at IS NULL) "
 				"UNION ALL SELECT format('foreign key %I of %s', conname, conrelid::regclass) FROM pg_constraint "
 				"WHERE contype = 'f' AND confrelid = $1 AND conparentid = 0 AND conrelid NOT IN "
 				"(SELECT target FROM migrate_ext.mapping WHERE migration_id = $2)) y (x)",

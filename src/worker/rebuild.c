@@ -1,6 +1,7 @@
 /*
  * rebuild.c
- *		A worker that makes the indexes and foreign keys again that were put off.
+ *		A worker that makes the indexes and foreign keys again that were put off, and
+ *		what a swap has left to it.
  *
  * CREATE INDEX CONCURRENTLY commits several times, so it can only be run by
  * itself: by a worker of its own, which whoever wants the objects back starts and
@@ -172,10 +173,37 @@ rebuild_foreign_key(const StashedObject *o, const char *lock_timeout)
 	pfree(relation);
 }
 
+/*
+ * Makes a materialized view again: beside the old one, whose place it takes at the
+ * end of the transaction.  The query is run by REFRESH, as the view's owner.
+ */
+static void
+rebuild_matview(const StashedObject *o, const char *lock_timeout)
+{
+	SpiScope	scope;
+	ListCell   *lc;
+
+	begin();
+	set("lock_timeout", lock_timeout);
+	spi_open_catalog(&scope);
+	spi_run("SET LOCAL row_security = on", SPI_NO_ARGS);	/* its owner sees what policies let it see */
+	foreach(lc, o->settings)
+		spi_run(lfirst(lc), SPI_NO_ARGS);
+	spi_close(&scope);
+	stashed_object_restored(o->id);
+	commit();
+	set("lock_timeout", "0");
+}
+
 /* Makes one object again. */
 static void
 rebuild(const StashedObject *o, const char *lock_timeout)
 {
+	if (strcmp(o->kind, STASH_MATVIEW) == 0)
+	{
+		rebuild_matview(o, lock_timeout);
+		return;
+	}
 	if (strcmp(o->kind, STASH_INDEX) == 0)
 		rebuild_index(o);
 	else
