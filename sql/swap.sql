@@ -7,9 +7,9 @@ CREATE TABLE migrate_ext.swap_step (
 	statement		text,
 	undo			text,
 	essential		boolean NOT NULL,
-	relation		oid,
+	relation		regclass,
 	name			text,
-	locked			oid,
+	locked			regclass,
 	script			text[],
 	done_at			timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -24,10 +24,11 @@ COMMENT ON COLUMN migrate_ext.swap_step.relation IS 'of a table: it must keep th
 SELECT pg_catalog.pg_extension_config_dump('migrate_ext.swap_step', '');
 SELECT pg_catalog.pg_extension_config_dump('migrate_ext.swap_step_swap_step_id_seq', '');
 
-CREATE FUNCTION migrate_ext.named(relation oid) RETURNS text
-	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT chr(1) || relation || chr(1) $$;
-REVOKE ALL ON FUNCTION migrate_ext.named(oid) FROM PUBLIC;
-COMMENT ON FUNCTION migrate_ext.named(oid) IS 'stands for the name that the relation has when the statement is run';
+CREATE FUNCTION migrate_ext.named(mark text, relation oid) RETURNS text
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT mark || relation || ';' $$;
+REVOKE ALL ON FUNCTION migrate_ext.named(text, oid) FROM PUBLIC;
+COMMENT ON FUNCTION migrate_ext.named(text, oid) IS
+	'stands for the name that the relation has when the statement is run; mark: a random text, so that nothing in a definition can be taken for it';
 
 CREATE FUNCTION migrate_ext.missing_columns(class regclass, object oid, source oid, target oid, same_type boolean) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -53,7 +54,7 @@ COMMENT ON FUNCTION migrate_ext.acl_items(aclitem[], "char", oid) IS 'the privil
 
 -- stage 1 is run under the old names, stage 2 exchanges the names, stage 3 is run under the new ones.  Whatever
 -- the text of a definition names is resolved when the text is run: by then the name belongs to the other table.
-CREATE FUNCTION migrate_ext.swap_plan(mapping bigint, sources oid[])
+CREATE FUNCTION migrate_ext.swap_plan(mapping bigint, sources oid[], mark text)
 	RETURNS TABLE (stage int, kind text, subject text, statement text, undo text, essential boolean,
 		relation oid, name text, locked oid, severity text, problem text, script text[])
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -113,7 +114,9 @@ named AS MATERIALIZED (
 ),
 family AS MATERIALIZED (
 	SELECT x.of, x.oid, c.relname AS name, x.counterpart, o.relname AS other_name,
-		CASE c.relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'TABLE' ELSE 'INDEX' END AS what, m.moves
+		CASE c.relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'TABLE' ELSE 'INDEX' END AS what, m.moves,
+		-- renaming an index is in nobody's way
+		CASE WHEN c.relkind IN ('r', 'p', 'S') THEN x.oid END AS locked
 	FROM m CROSS JOIN LATERAL (
 		SELECT 's' AS of, m.s AS oid, m.t AS counterpart UNION ALL SELECT 't', m.t, m.s
 		-- a name that another object of the same side has is not given away
@@ -209,7 +212,7 @@ bodied AS MATERIALIZED (
 ),
 policy AS MATERIALIZED (
 	SELECT p.polname AS name, migrate_ext.missing_columns('pg_policy', p.oid, m.s, m.t, false) AS missing,
-		concat(format('CREATE POLICY %I ON %s AS %s FOR %s TO %s', p.polname, migrate_ext.named(m.t),
+		concat(format('CREATE POLICY %I ON %s AS %s FOR %s TO %s', p.polname, migrate_ext.named($3, m.t),
 			CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
 			CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
 			(SELECT string_agg(CASE o WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(o)) END, ', ') FROM unnest(p.polroles) o)),
@@ -226,18 +229,18 @@ fired AS MATERIALIZED (
 granted AS MATERIALIZED (
 	SELECT x.what, x.privilege, x.grantable, CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END AS grantee, x.had
 	FROM m CROSS JOIN LATERAL (
-		SELECT format('%s ON TABLE %s', a.privilege, migrate_ext.named(m.t)) AS what, a.*, b.privilege IS NOT NULL AS had
+		SELECT format('%s ON TABLE %s', a.privilege, migrate_ext.named($3, m.t)) AS what, a.*, b.privilege IS NOT NULL AS had
 			FROM pg_class s JOIN pg_class t ON t.oid = m.t CROSS JOIN LATERAL migrate_ext.acl_items(s.relacl, 'r', s.relowner) a
 			LEFT JOIN LATERAL (SELECT * FROM migrate_ext.acl_items(t.relacl, 'r', t.relowner) o WHERE (o.grantee, o.privilege) = (a.grantee, a.privilege)) b ON true
 			WHERE s.oid = m.s AND (b.privilege IS NULL OR (a.grantable AND NOT b.grantable))
 		UNION ALL
-		SELECT format('%s (%I) ON TABLE %s', a.privilege, p.t_name, migrate_ext.named(m.t)), a.*, b.privilege IS NOT NULL
+		SELECT format('%s (%I) ON TABLE %s', a.privilege, p.t_name, migrate_ext.named($3, m.t)), a.*, b.privilege IS NOT NULL
 			FROM pair p JOIN pg_attribute s ON s.attrelid = m.s AND s.attnum = p.s_num AND s.attacl IS NOT NULL
 			JOIN pg_attribute t ON t.attrelid = m.t AND t.attnum = p.t_num CROSS JOIN LATERAL migrate_ext.acl_items(s.attacl, 'c', m.s_owner) a
 			LEFT JOIN LATERAL (SELECT * FROM migrate_ext.acl_items(t.attacl, 'c', m.t_owner) o WHERE (o.grantee, o.privilege) = (a.grantee, a.privilege)) b ON true
 			WHERE b.privilege IS NULL OR (a.grantable AND NOT b.grantable)
 		UNION ALL
-		SELECT format('%s ON SEQUENCE %s', a.privilege, migrate_ext.named(p.t)), a.*, b.privilege IS NOT NULL
+		SELECT format('%s ON SEQUENCE %s', a.privilege, migrate_ext.named($3, p.t)), a.*, b.privilege IS NOT NULL
 			FROM sequence_pair p JOIN pg_class s ON s.oid = p.s JOIN pg_class t ON t.oid = p.t CROSS JOIN LATERAL migrate_ext.acl_items(s.relacl, 's', s.relowner) a
 			LEFT JOIN LATERAL (SELECT * FROM migrate_ext.acl_items(t.relacl, 's', t.relowner) o WHERE (o.grantee, o.privilege) = (a.grantee, a.privilege)) b ON true
 			WHERE b.privilege IS NULL OR (a.grantable AND NOT b.grantable)) x
@@ -246,16 +249,16 @@ granted AS MATERIALIZED (
 step AS (
 	-- stage 1: out of the source's way
 	SELECT 1 AS stage, 1 AS n, 'foreign key' AS kind, format('%I of %s', i.name, i.child::regclass) AS subject, NULL AS statement,
-		format('COMMENT ON CONSTRAINT %I ON %s IS %L', i.name, migrate_ext.named(i.child), i.comment) AS undo,
+		format('COMMENT ON CONSTRAINT %I ON %s IS %L', i.name, migrate_ext.named($3, i.child), i.comment) AS undo,
 		NULL::oid AS relation, NULL::text AS name, NULL::oid AS locked, CASE WHEN i.problem IS NOT NULL THEN 'blocker' END AS severity, i.problem, NULL::text[] AS script
 		FROM inbound i WHERE i.comment IS NOT NULL
-	UNION ALL SELECT 1, 2, 'foreign key', format('%I of %s', i.name, i.child::regclass), format('ALTER TABLE %s DROP CONSTRAINT %I', migrate_ext.named(i.child), i.name),
-		format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', migrate_ext.named(i.child), i.name, i.def, CASE WHEN i.convalidated THEN ' NOT VALID' END),
+	UNION ALL SELECT 1, 2, 'foreign key', format('%I of %s', i.name, i.child::regclass), format('ALTER TABLE %s DROP CONSTRAINT %I', migrate_ext.named($3, i.child), i.name),
+		format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', migrate_ext.named($3, i.child), i.name, i.def, CASE WHEN i.convalidated THEN ' NOT VALID' END),
 		CASE WHEN i.convalidated THEN i.child END, i.name, i.child, CASE WHEN i.problem IS NOT NULL THEN 'blocker' END, i.problem, NULL FROM inbound i
-	UNION ALL SELECT 1, 3, 'rule', r.name, NULL, format('ALTER TABLE %s %s RULE %I', migrate_ext.named(m.s),
+	UNION ALL SELECT 1, 3, 'rule', r.name, NULL, format('ALTER TABLE %s %s RULE %I', migrate_ext.named($3, m.s),
 		CASE r.ev_enabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, r.name), NULL, NULL, NULL,
 		CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing, NULL FROM m, rule r WHERE r.ev_enabled <> 'O'
-	UNION ALL SELECT 1, 4, 'rule', r.name, format('DROP RULE %I ON %s', r.name, migrate_ext.named(m.s)), r.def, NULL, NULL, NULL,
+	UNION ALL SELECT 1, 4, 'rule', r.name, format('DROP RULE %I ON %s', r.name, migrate_ext.named($3, m.s)), r.def, NULL, NULL, NULL,
 		CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing, NULL FROM m, rule r
 	UNION ALL SELECT 1, 5, 'statistics', x.name, NULL, u.undo, NULL, NULL, NULL, CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing, NULL
 		FROM statistic x CROSS JOIN LATERAL (VALUES (format('ALTER STATISTICS %s OWNER TO %I', x.name, pg_get_userbyid(x.stxowner))),
@@ -264,94 +267,94 @@ step AS (
 		WHERE CASE WHEN u.undo LIKE 'COMMENT%' THEN x.comment IS NOT NULL WHEN u.undo LIKE '%SET STATISTICS%' THEN x.stxstattarget >= 0 ELSE true END
 	UNION ALL SELECT 1, 6, 'statistics', x.name, format('DROP STATISTICS %s', x.name), x.def, NULL, NULL, NULL,
 		CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing, NULL FROM statistic x
-	UNION ALL SELECT 1, 7, 'publication', p.name, format('ALTER PUBLICATION %I DROP TABLE ONLY %s', p.name, migrate_ext.named(m.s)),
-		format('ALTER PUBLICATION %I ADD TABLE ONLY %s%s', p.name, migrate_ext.named(m.s), p.tail), NULL, NULL, NULL,
+	UNION ALL SELECT 1, 7, 'publication', p.name, format('ALTER PUBLICATION %I DROP TABLE ONLY %s', p.name, migrate_ext.named($3, m.s)),
+		format('ALTER PUBLICATION %I ADD TABLE ONLY %s%s', p.name, migrate_ext.named($3, m.s), p.tail), NULL, NULL, NULL,
 		CASE WHEN p.problem IS NOT NULL THEN 'blocker' END, p.problem, NULL FROM m, published p
-	UNION ALL SELECT 1, 8, 'view', v.name, NULL, format('CREATE OR REPLACE VIEW %s%s AS %s', migrate_ext.named(v.oid), v.options, v.def), NULL, NULL, v.oid,
+	UNION ALL SELECT 1, 8, 'view', v.name, NULL, format('CREATE OR REPLACE VIEW %s%s AS %s', migrate_ext.named($3, v.oid), v.options, v.def), NULL, NULL, v.oid,
 		CASE WHEN v.missing IS NOT NULL THEN 'blocker' END, v.missing, NULL FROM viewed v WHERE v.relkind = 'v'
 	UNION ALL SELECT 1, 9, 'function', b.name, NULL, b.def, NULL, NULL, NULL, CASE WHEN b.missing IS NOT NULL THEN 'blocker' END, b.missing, NULL FROM bodied b
-	UNION ALL SELECT 1, 10, 'sequence', l.sequence::regclass::text, format('ALTER SEQUENCE %s OWNED BY NONE', migrate_ext.named(l.sequence)),
-		format('ALTER SEQUENCE %s OWNED BY %s.%I', migrate_ext.named(l.sequence), migrate_ext.named(m.s), l.s_name), NULL, NULL, l.sequence, NULL, NULL, NULL FROM m, lent l
+	UNION ALL SELECT 1, 10, 'sequence', l.sequence::regclass::text, format('ALTER SEQUENCE %s OWNED BY NONE', migrate_ext.named($3, l.sequence)),
+		format('ALTER SEQUENCE %s OWNED BY %s.%I', migrate_ext.named($3, l.sequence), migrate_ext.named($3, m.s), l.s_name), NULL, NULL, l.sequence, NULL, NULL, NULL FROM m, lent l
 	-- stage 2: names
-	UNION ALL SELECT 2, 1, 'name', f.oid::regclass::text, format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named(f.oid), 'migrate_ext_' || f.oid),
-		format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named(f.oid), f.name), NULL, NULL, f.oid, NULL, NULL, NULL FROM family f WHERE f.of = 's' OR f.moves
-	UNION ALL SELECT 2, 2, 'schema', m.s_full, format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named(m.s), (SELECT nspname FROM pg_namespace WHERE oid = m.t_schema)),
-		format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named(m.s), (SELECT nspname FROM pg_namespace WHERE oid = m.s_schema)), NULL, NULL, NULL, NULL, NULL, NULL FROM m WHERE m.moves
-	UNION ALL SELECT 2, 3, 'schema', m.t_full, format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named(m.t), (SELECT nspname FROM pg_namespace WHERE oid = m.s_schema)),
-		format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named(m.t), (SELECT nspname FROM pg_namespace WHERE oid = m.t_schema)), NULL, NULL, NULL, NULL, NULL, NULL FROM m WHERE m.moves
+	UNION ALL SELECT 2, 1, 'name', f.oid::regclass::text, format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named($3, f.oid), 'migrate_ext_' || f.oid),
+		format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named($3, f.oid), f.name), NULL, NULL, f.locked, NULL, NULL, NULL FROM family f WHERE f.of = 's' OR f.moves
+	UNION ALL SELECT 2, 2, 'schema', m.s_full, format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named($3, m.s), (SELECT nspname FROM pg_namespace WHERE oid = m.t_schema)),
+		format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named($3, m.s), (SELECT nspname FROM pg_namespace WHERE oid = m.s_schema)), NULL, NULL, NULL, NULL, NULL, NULL FROM m WHERE m.moves
+	UNION ALL SELECT 2, 3, 'schema', m.t_full, format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named($3, m.t), (SELECT nspname FROM pg_namespace WHERE oid = m.s_schema)),
+		format('ALTER TABLE %s SET SCHEMA %I', migrate_ext.named($3, m.t), (SELECT nspname FROM pg_namespace WHERE oid = m.t_schema)), NULL, NULL, NULL, NULL, NULL, NULL FROM m WHERE m.moves
 	UNION ALL SELECT 2, CASE f.of WHEN 't' THEN 4 ELSE 5 END, 'name', f.oid::regclass::text,
-		format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named(f.oid), coalesce(f.other_name, f.name)),
-		format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named(f.oid), CASE WHEN f.of = 's' OR f.moves THEN 'migrate_ext_' || f.oid ELSE f.name END),
-		CASE WHEN f.what = 'TABLE' THEN f.oid END, CASE WHEN f.what = 'TABLE' THEN f.counterpart::regclass::text END, f.oid, NULL, NULL, NULL FROM family f
-	UNION ALL SELECT 2, 6, 'constraint', format('%I of %s', c.s_name, m.s_full), format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', migrate_ext.named(x.relid), x.was, x.becomes),
-		format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', migrate_ext.named(x.relid), x.becomes, x.was), NULL, NULL, NULL, NULL, NULL, NULL
+		format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named($3, f.oid), coalesce(f.other_name, f.name)),
+		format('ALTER %s %s RENAME TO %I', f.what, migrate_ext.named($3, f.oid), CASE WHEN f.of = 's' OR f.moves THEN 'migrate_ext_' || f.oid ELSE f.name END),
+		CASE WHEN f.what = 'TABLE' THEN f.oid END, CASE WHEN f.what = 'TABLE' THEN f.counterpart::regclass::text END, f.locked, NULL, NULL, NULL FROM family f
+	UNION ALL SELECT 2, 6, 'constraint', format('%I of %s', c.s_name, m.s_full), format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', migrate_ext.named($3, x.relid), x.was, x.becomes),
+		format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', migrate_ext.named($3, x.relid), x.becomes, x.was), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m, constraint_pair c CROSS JOIN LATERAL (VALUES (m.s, c.s_name, c.t_name), (m.t, c.t_name, c.s_name)) x (relid, was, becomes)
 	-- stage 3: into its place
-	UNION ALL SELECT 3, 1, 'owner', x.relid::regclass::text, format('ALTER TABLE %s OWNER TO %I', migrate_ext.named(x.relid), pg_get_userbyid(x.becomes)),
-		format('ALTER TABLE %s OWNER TO %I', migrate_ext.named(x.relid), pg_get_userbyid(x.was)), NULL, NULL, NULL, NULL, NULL, NULL
+	UNION ALL SELECT 3, 1, 'owner', x.relid::regclass::text, format('ALTER TABLE %s OWNER TO %I', migrate_ext.named($3, x.relid), pg_get_userbyid(x.becomes)),
+		format('ALTER TABLE %s OWNER TO %I', migrate_ext.named($3, x.relid), pg_get_userbyid(x.was)), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m CROSS JOIN LATERAL (VALUES (m.s, m.s_owner, m.t_owner), (m.t, m.t_owner, m.s_owner)) x (relid, was, becomes) WHERE m.s_owner <> m.t_owner
 	UNION ALL SELECT 3, 2, 'privilege', format('of %s', g.grantee), format('GRANT %s TO %s%s', g.what, g.grantee, CASE WHEN g.grantable THEN ' WITH GRANT OPTION' END),
 		format('REVOKE %s%s FROM %s', CASE WHEN g.had THEN 'GRANT OPTION FOR ' END, g.what, g.grantee), NULL, NULL, NULL, NULL, NULL, NULL FROM granted g
-	UNION ALL SELECT 3, 3, 'sequence', l.sequence::regclass::text, format('ALTER SEQUENCE %s OWNED BY %s.%I', migrate_ext.named(l.sequence), migrate_ext.named(m.t), l.t_name),
-		format('ALTER SEQUENCE %s OWNED BY NONE', migrate_ext.named(l.sequence)), NULL, NULL, NULL, NULL, NULL, NULL FROM m, lent l
-	UNION ALL SELECT 3, 4, 'comment', m.s_full, format('COMMENT ON TABLE %s IS %L', migrate_ext.named(m.t), obj_description(m.s, 'pg_class')),
-		format('COMMENT ON TABLE %s IS NULL', migrate_ext.named(m.t)), NULL, NULL, NULL, NULL, NULL, NULL
+	UNION ALL SELECT 3, 3, 'sequence', l.sequence::regclass::text, format('ALTER SEQUENCE %s OWNED BY %s.%I', migrate_ext.named($3, l.sequence), migrate_ext.named($3, m.t), l.t_name),
+		format('ALTER SEQUENCE %s OWNED BY NONE', migrate_ext.named($3, l.sequence)), NULL, NULL, NULL, NULL, NULL, NULL FROM m, lent l
+	UNION ALL SELECT 3, 4, 'comment', m.s_full, format('COMMENT ON TABLE %s IS %L', migrate_ext.named($3, m.t), obj_description(m.s, 'pg_class')),
+		format('COMMENT ON TABLE %s IS NULL', migrate_ext.named($3, m.t)), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m WHERE obj_description(m.s, 'pg_class') IS NOT NULL AND obj_description(m.t, 'pg_class') IS NULL
-	UNION ALL SELECT 3, 4, 'comment', format('%s.%I', m.s_full, p.s_name), format('COMMENT ON COLUMN %s.%I IS %L', migrate_ext.named(m.t), p.t_name, col_description(m.s, p.s_num)),
-		format('COMMENT ON COLUMN %s.%I IS NULL', migrate_ext.named(m.t), p.t_name), NULL, NULL, NULL, NULL, NULL, NULL
+	UNION ALL SELECT 3, 4, 'comment', format('%s.%I', m.s_full, p.s_name), format('COMMENT ON COLUMN %s.%I IS %L', migrate_ext.named($3, m.t), p.t_name, col_description(m.s, p.s_num)),
+		format('COMMENT ON COLUMN %s.%I IS NULL', migrate_ext.named($3, m.t), p.t_name), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m, pair p WHERE col_description(m.s, p.s_num) IS NOT NULL AND col_description(m.t, p.t_num) IS NULL
-	UNION ALL SELECT 3, 5, 'storage parameter', split_part(o.o, '=', 1), format('ALTER TABLE %s SET (%s)', migrate_ext.named(m.t), o.o),
-		format('ALTER TABLE %s RESET (%s)', migrate_ext.named(m.t), split_part(o.o, '=', 1)), NULL, NULL, NULL, NULL, NULL, NULL
+	UNION ALL SELECT 3, 5, 'storage parameter', split_part(o.o, '=', 1), format('ALTER TABLE %s SET (%s)', migrate_ext.named($3, m.t), o.o),
+		format('ALTER TABLE %s RESET (%s)', migrate_ext.named($3, m.t), split_part(o.o, '=', 1)), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m JOIN pg_class s ON s.oid = m.s JOIN pg_class t ON t.oid = m.t LEFT JOIN pg_class sx ON sx.oid = s.reltoastrelid LEFT JOIN pg_class tx ON tx.oid = t.reltoastrelid
 		CROSS JOIN LATERAL (SELECT x FROM unnest(s.reloptions) x UNION ALL SELECT 'toast.' || x FROM unnest(sx.reloptions) x WHERE tx.oid IS NOT NULL) o (o)
 		WHERE m.s_kind = 'r' AND m.t_kind = 'r' AND NOT EXISTS (SELECT FROM (SELECT unnest(t.reloptions) UNION ALL SELECT 'toast.' || unnest(tx.reloptions)) y (y)
 			WHERE split_part(y.y, '=', 1) = split_part(o.o, '=', 1))
-	UNION ALL SELECT 3, 5, 'column statistics', format('%s.%I', m.s_full, p.s_name), format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', migrate_ext.named(m.t), p.t_name, a.attstattarget),
-		format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS -1', migrate_ext.named(m.t), p.t_name), NULL, NULL, NULL, NULL, NULL, NULL
+	UNION ALL SELECT 3, 5, 'column statistics', format('%s.%I', m.s_full, p.s_name), format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', migrate_ext.named($3, m.t), p.t_name, a.attstattarget),
+		format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS -1', migrate_ext.named($3, m.t), p.t_name), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m, pair p JOIN pg_attribute a ON a.attnum = p.s_num JOIN pg_attribute b ON b.attnum = p.t_num
 		WHERE a.attrelid = m.s AND b.attrelid = m.t AND a.attstattarget >= 0 AND coalesce(b.attstattarget, -1) < 0
-	UNION ALL SELECT 3, 5, 'column statistics', format('%s.%I', m.s_full, p.s_name), format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', migrate_ext.named(m.t), p.t_name, array_to_string(a.attoptions, ', ')),
-		format('ALTER TABLE %s ALTER COLUMN %I RESET (n_distinct, n_distinct_inherited)', migrate_ext.named(m.t), p.t_name), NULL, NULL, NULL, NULL, NULL, NULL
+	UNION ALL SELECT 3, 5, 'column statistics', format('%s.%I', m.s_full, p.s_name), format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', migrate_ext.named($3, m.t), p.t_name, array_to_string(a.attoptions, ', ')),
+		format('ALTER TABLE %s ALTER COLUMN %I RESET (n_distinct, n_distinct_inherited)', migrate_ext.named($3, m.t), p.t_name), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m, pair p JOIN pg_attribute a ON a.attnum = p.s_num JOIN pg_attribute b ON b.attnum = p.t_num
 		WHERE a.attrelid = m.s AND b.attrelid = m.t AND a.attoptions IS NOT NULL AND b.attoptions IS NULL
-	UNION ALL SELECT 3, 6, 'replica identity', m.s_full, format('ALTER TABLE %s REPLICA IDENTITY %s', migrate_ext.named(m.t),
+	UNION ALL SELECT 3, 6, 'replica identity', m.s_full, format('ALTER TABLE %s REPLICA IDENTITY %s', migrate_ext.named($3, m.t),
 			CASE s.relreplident WHEN 'f' THEN 'FULL' ELSE format('USING INDEX %I', (SELECT relname FROM pg_class WHERE oid = i.s)) END),
-		format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', migrate_ext.named(m.t)), NULL, NULL, NULL, NULL, NULL, NULL
+		format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', migrate_ext.named($3, m.t)), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m JOIN pg_class s ON s.oid = m.s JOIN pg_class t ON t.oid = m.t LEFT JOIN index_pair i ON i.indisreplident
 		WHERE t.relreplident = 'd' AND (s.relreplident = 'f' OR (s.relreplident = 'i' AND i.s IS NOT NULL))
-	UNION ALL SELECT 3, 6, 'cluster', m.s_full, format('ALTER TABLE %s CLUSTER ON %I', migrate_ext.named(m.t), (SELECT relname FROM pg_class WHERE oid = i.s)),
-		format('ALTER TABLE %s SET WITHOUT CLUSTER', migrate_ext.named(m.t)), NULL, NULL, NULL, NULL, NULL, NULL
+	UNION ALL SELECT 3, 6, 'cluster', m.s_full, format('ALTER TABLE %s CLUSTER ON %I', migrate_ext.named($3, m.t), (SELECT relname FROM pg_class WHERE oid = i.s)),
+		format('ALTER TABLE %s SET WITHOUT CLUSTER', migrate_ext.named($3, m.t)), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m JOIN index_pair i ON i.indisclustered WHERE NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = m.t AND x.indisclustered)
-	UNION ALL SELECT 3, 7, 'row security', m.s_full, format('ALTER TABLE %s %s ROW LEVEL SECURITY', migrate_ext.named(m.t), x.verb),
-		format('ALTER TABLE %s %s ROW LEVEL SECURITY', migrate_ext.named(m.t), x.undo), NULL, NULL, NULL, NULL, NULL, NULL
+	UNION ALL SELECT 3, 7, 'row security', m.s_full, format('ALTER TABLE %s %s ROW LEVEL SECURITY', migrate_ext.named($3, m.t), x.verb),
+		format('ALTER TABLE %s %s ROW LEVEL SECURITY', migrate_ext.named($3, m.t), x.undo), NULL, NULL, NULL, NULL, NULL, NULL
 		FROM m JOIN pg_class s ON s.oid = m.s JOIN pg_class t ON t.oid = m.t
 		CROSS JOIN LATERAL (VALUES ('ENABLE', 'DISABLE', s.relrowsecurity AND NOT t.relrowsecurity), ('FORCE', 'NO FORCE', s.relforcerowsecurity AND NOT t.relforcerowsecurity)) x (verb, undo, wanted) WHERE x.wanted
-	UNION ALL SELECT 3, 8, 'policy', p.name, p.def, format('DROP POLICY %I ON %s', p.name, migrate_ext.named(m.t)), NULL, NULL, NULL,
+	UNION ALL SELECT 3, 8, 'policy', p.name, p.def, format('DROP POLICY %I ON %s', p.name, migrate_ext.named($3, m.t)), NULL, NULL, NULL,
 		CASE WHEN p.missing IS NOT NULL THEN 'blocker' END, p.missing, NULL FROM m, policy p
-	UNION ALL SELECT 3, 9, 'trigger', f.name, format('ALTER TABLE %s DISABLE TRIGGER %I', migrate_ext.named(m.s), f.name),
-		format('ALTER TABLE %s %s TRIGGER %I', migrate_ext.named(m.s), CASE f.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, f.name),
+	UNION ALL SELECT 3, 9, 'trigger', f.name, format('ALTER TABLE %s DISABLE TRIGGER %I', migrate_ext.named($3, m.s), f.name),
+		format('ALTER TABLE %s %s TRIGGER %I', migrate_ext.named($3, m.s), CASE f.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, f.name),
 		NULL, NULL, NULL, NULL, NULL, NULL FROM m, fired f WHERE f.tgenabled <> 'D'
-	UNION ALL SELECT 3, 10, 'trigger', f.name, f.def, format('DROP TRIGGER %I ON %s', f.name, migrate_ext.named(m.t)), NULL, NULL, NULL,
+	UNION ALL SELECT 3, 10, 'trigger', f.name, f.def, format('DROP TRIGGER %I ON %s', f.name, migrate_ext.named($3, m.t)), NULL, NULL, NULL,
 		CASE WHEN f.missing IS NOT NULL THEN 'blocker' ELSE 'info' END, coalesce(f.missing, ''), NULL FROM m, fired f WHERE NOT f.is_there
-	UNION ALL SELECT 3, 11, 'trigger', f.name, format('ALTER TABLE %s %s TRIGGER %I', migrate_ext.named(m.t), CASE f.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'DISABLE' END, f.name), NULL,
+	UNION ALL SELECT 3, 11, 'trigger', f.name, format('ALTER TABLE %s %s TRIGGER %I', migrate_ext.named($3, m.t), CASE f.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'DISABLE' END, f.name), NULL,
 		NULL, NULL, NULL, CASE WHEN f.missing IS NOT NULL THEN 'blocker' END, f.missing, NULL FROM m, fired f WHERE NOT f.is_there AND f.tgenabled <> 'O'
-	UNION ALL SELECT 3, 12, 'rule', r.name, r.def, format('DROP RULE %I ON %s', r.name, migrate_ext.named(m.t)), NULL, NULL, NULL,
+	UNION ALL SELECT 3, 12, 'rule', r.name, r.def, format('DROP RULE %I ON %s', r.name, migrate_ext.named($3, m.t)), NULL, NULL, NULL,
 		CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing, NULL FROM m, rule r
-	UNION ALL SELECT 3, 13, 'rule', r.name, format('ALTER TABLE %s %s RULE %I', migrate_ext.named(m.t), CASE r.ev_enabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, r.name), NULL,
+	UNION ALL SELECT 3, 13, 'rule', r.name, format('ALTER TABLE %s %s RULE %I', migrate_ext.named($3, m.t), CASE r.ev_enabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, r.name), NULL,
 		NULL, NULL, NULL, CASE WHEN r.missing IS NOT NULL THEN 'blocker' END, r.missing, NULL FROM m, rule r WHERE r.ev_enabled <> 'O'
 	UNION ALL SELECT 3, 14, 'statistics', x.name, x.def, format('DROP STATISTICS %s', x.name), NULL, NULL, NULL,
 		CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing, NULL FROM statistic x
 	UNION ALL SELECT 3, 15, 'statistics', x.name, format('ALTER STATISTICS %s OWNER TO %I', x.name, pg_get_userbyid(x.stxowner)), NULL, NULL, NULL, NULL,
 		CASE WHEN x.missing IS NOT NULL THEN 'blocker' END, x.missing, NULL FROM statistic x
-	UNION ALL SELECT 3, 16, 'publication', p.name, format('ALTER PUBLICATION %I ADD TABLE ONLY %s%s', p.name, migrate_ext.named(m.t), p.tail),
-		format('ALTER PUBLICATION %I DROP TABLE ONLY %s', p.name, migrate_ext.named(m.t)), NULL, NULL, NULL, CASE WHEN p.problem IS NOT NULL THEN 'blocker' END, p.problem, NULL FROM m, published p
+	UNION ALL SELECT 3, 16, 'publication', p.name, format('ALTER PUBLICATION %I ADD TABLE ONLY %s%s', p.name, migrate_ext.named($3, m.t), p.tail),
+		format('ALTER PUBLICATION %I DROP TABLE ONLY %s', p.name, migrate_ext.named($3, m.t)), NULL, NULL, NULL, CASE WHEN p.problem IS NOT NULL THEN 'blocker' END, p.problem, NULL FROM m, published p
 	UNION ALL SELECT 3, 17, 'foreign key', format('%I of %s', i.name, i.child::regclass),
-		format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', migrate_ext.named(i.child), i.name, i.def, CASE WHEN i.convalidated THEN ' NOT VALID' END),
-		format('ALTER TABLE %s DROP CONSTRAINT %I', migrate_ext.named(i.child), i.name), CASE WHEN i.convalidated THEN i.child END, i.name, i.child,
+		format('ALTER TABLE %s ADD CONSTRAINT %I %s%s', migrate_ext.named($3, i.child), i.name, i.def, CASE WHEN i.convalidated THEN ' NOT VALID' END),
+		format('ALTER TABLE %s DROP CONSTRAINT %I', migrate_ext.named($3, i.child), i.name), CASE WHEN i.convalidated THEN i.child END, i.name, i.child,
 		CASE WHEN i.problem IS NOT NULL THEN 'blocker' END, i.problem, NULL FROM inbound i
-	UNION ALL SELECT 3, 18, 'foreign key', format('%I of %s', i.name, i.child::regclass), format('COMMENT ON CONSTRAINT %I ON %s IS %L', i.name, migrate_ext.named(i.child), i.comment), NULL,
+	UNION ALL SELECT 3, 18, 'foreign key', format('%I of %s', i.name, i.child::regclass), format('COMMENT ON CONSTRAINT %I ON %s IS %L', i.name, migrate_ext.named($3, i.child), i.comment), NULL,
 		NULL, NULL, NULL, CASE WHEN i.problem IS NOT NULL THEN 'blocker' END, i.problem, NULL FROM inbound i WHERE i.comment IS NOT NULL
-	UNION ALL SELECT 3, 19, 'view', v.name, format('CREATE OR REPLACE VIEW %s%s AS %s', migrate_ext.named(v.oid), v.options, v.def), NULL, NULL, NULL, NULL,
+	UNION ALL SELECT 3, 19, 'view', v.name, format('CREATE OR REPLACE VIEW %s%s AS %s', migrate_ext.named($3, v.oid), v.options, v.def), NULL, NULL, NULL, NULL,
 		CASE WHEN v.missing IS NOT NULL THEN 'blocker' END, v.missing, NULL FROM viewed v WHERE v.relkind = 'v'
 	UNION ALL SELECT 3, 20, 'function', b.name, b.def, NULL, NULL, NULL, NULL, CASE WHEN b.missing IS NOT NULL THEN 'blocker' END, b.missing, NULL FROM bodied b
 	-- what stays with the old side
@@ -369,6 +372,17 @@ step AS (
 		format('it gets values from a sequence; %s.%I has neither a default nor an identity', m.t_full, p.t_name), NULL
 		FROM m JOIN owned o ON o.relid = m.s JOIN pair p ON p.s_num = o.num JOIN pg_attribute a ON a.attrelid = m.t AND a.attnum = p.t_num
 		WHERE NOT a.atthasdef AND a.attidentity = ''
+	UNION ALL SELECT 4, 5, 'column', format('%s.%I', m.s_full, p.s_name), NULL, NULL, NULL, NULL, NULL, 'warning',
+		CASE WHEN b.attidentity = 'a' THEN format('an INSERT may give its value; %s.%I is GENERATED ALWAYS', m.t_full, p.t_name)
+			ELSE format('it has a default; %s.%I has none', m.t_full, p.t_name) END, NULL
+		FROM m JOIN pair p ON p.s_name = p.t_name JOIN pg_attribute a ON a.attrelid = m.s AND a.attnum = p.s_num JOIN pg_attribute b ON b.attrelid = m.t AND b.attnum = p.t_num
+		WHERE (b.attidentity = 'a' AND a.attidentity <> 'a') OR (a.atthasdef AND a.attgenerated = '' AND NOT b.atthasdef AND b.attidentity = ''
+			AND NOT EXISTS (SELECT FROM owned o WHERE o.relid = m.s AND o.num = p.s_num))
+	UNION ALL SELECT 4, 6, 'columns', m.s_full, NULL, NULL, NULL, NULL, NULL, 'info',
+		format('%s does not begin with the same columns: SELECT *, and INSERT without a list of columns, will mean others', m.t_full), NULL
+		FROM m CROSS JOIN LATERAL (SELECT array_agg(attname ORDER BY attnum) AS names FROM pg_attribute WHERE attrelid = m.s AND attnum > 0 AND NOT attisdropped) s
+		CROSS JOIN LATERAL (SELECT array_agg(attname ORDER BY attnum) AS names FROM pg_attribute WHERE attrelid = m.t AND attnum > 0 AND NOT attisdropped) t
+		WHERE t.names[1:cardinality(s.names)] IS DISTINCT FROM s.names
 )
 SELECT stage, kind, subject, statement, undo, stage = 2 AND kind <> 'constraint', relation, name, locked, severity,
 	CASE WHEN problem IS NULL THEN NULL WHEN stage = 4 OR kind IN ('foreign key', 'publication') THEN problem
@@ -377,6 +391,6 @@ SELECT stage, kind, subject, statement, undo, stage = 2 AND kind <> 'constraint'
 		ELSE format('%s has not, or not of the same type: %s', (SELECT t_full FROM m), problem) END, script
 FROM step ORDER BY stage, n, subject, statement
 $$;
-REVOKE ALL ON FUNCTION migrate_ext.swap_plan(bigint, oid[]) FROM PUBLIC;
-COMMENT ON FUNCTION migrate_ext.swap_plan(bigint, oid[]) IS
-	'the steps of a cutover by swap for a mapping, in order, with what cannot be moved; sources: of all mappings that are swapped together';
+REVOKE ALL ON FUNCTION migrate_ext.swap_plan(bigint, oid[], text) FROM PUBLIC;
+COMMENT ON FUNCTION migrate_ext.swap_plan(bigint, oid[], text) IS
+	'the steps of a cutover by swap for a mapping, in order, with what cannot be moved; sources: of all mappings that are swapped together; mark: see migrate_ext.named';

@@ -44,20 +44,24 @@ fetch(const char *sql, const SpiArg *args, int nargs)
 	return result;
 }
 
-/* The steps for a mapping, one of several whose sources are given, in order. */
+/* The steps for a mapping, one of several whose sources are given, in order; mark: a random text. */
 List *
-swap_step_plan(int64 mapping_id, List *sources)
+swap_step_plan(int64 mapping_id, List *sources, const char *mark)
 {
 	Datum	   *oids = palloc(sizeof(Datum) * list_length(sources));
 	int			n = 0;
+	List	   *steps;
 	ListCell   *lc;
 
 	foreach(lc, sources)
 		oids[n++] = ObjectIdGetDatum(lfirst_oid(lc));
-	return fetch("SELECT stage, kind, subject, statement, undo, essential, relation, name, locked, severity, problem, script "
-				 "FROM migrate_ext.swap_plan($1, $2)",
+	steps = fetch("SELECT stage, kind, subject, statement, undo, essential, relation, name, locked, severity, problem, script "
+				 "FROM migrate_ext.swap_plan($1, $2, $3)",
 				 SPI_ARGS(spi_int8(mapping_id),
-						  spi_datum(OIDARRAYOID, PointerGetDatum(construct_array(oids, n, OIDOID, 4, true, TYPALIGN_INT)), false)));
+						  spi_datum(OIDARRAYOID, PointerGetDatum(construct_array(oids, n, OIDOID, 4, true, TYPALIGN_INT)), false), spi_text(mark)));
+	foreach(lc, steps)
+		((SwapStep *) lfirst(lc))->mark = mark;
+	return steps;
 }
 
 /* Notes a step that was taken. */
@@ -67,15 +71,15 @@ swap_step_insert(int64 migration_id, const SwapStep *step)
 	spi_change("INSERT INTO migrate_ext.swap_step (migration_id, kind, subject, statement, undo, essential, relation, name, locked, script) "
 			   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, nullif($10, '{}'))",
 			   SPI_ARGS(spi_int8(migration_id), spi_text(step->kind), spi_text(step->subject), spi_text(step->statement),
-						spi_text(step->undo), spi_bool(step->essential), spi_oid(OIDOID, step->relation), spi_text(step->name),
-						spi_oid(OIDOID, step->locked), spi_texts(step->script)));
+						spi_text(step->undo), spi_bool(step->essential), spi_oid(REGCLASSOID, step->relation), spi_text(step->name),
+						spi_oid(REGCLASSOID, step->locked), spi_texts(step->script)));
 }
 
 /* The steps that were taken, the last one first. */
 List *
 swap_step_list(int64 migration_id)
 {
-	return fetch("SELECT NULL::int, kind, subject, statement, undo, essential, relation, name, locked, NULL::text, NULL::text, script "
+	return fetch("SELECT NULL::int, kind, subject, statement, undo, essential, relation::oid, name, locked::oid, NULL::text, NULL::text, script "
 				 "FROM migrate_ext.swap_step WHERE migration_id = $1 ORDER BY swap_step_id DESC", SPI_ARGS(spi_int8(migration_id)));
 }
 
@@ -93,8 +97,8 @@ swap_step_find_renamed(int64 migration_id, char **name)
 	Oid			relid = InvalidOid;
 
 	spi_open_catalog(&scope);
-	if (spi_run("SELECT relation, name FROM migrate_ext.swap_step WHERE migration_id = $1 AND kind = 'name' AND name IS NOT NULL "
-				"AND relation::regclass::text <> name LIMIT 1", SPI_ARGS(spi_int8(migration_id))) > 0)
+	if (spi_run("SELECT relation::oid, name FROM migrate_ext.swap_step WHERE migration_id = $1 AND kind = 'name' AND name IS NOT NULL "
+				"AND relation::text <> name LIMIT 1", SPI_ARGS(spi_int8(migration_id))) > 0)
 	{
 		relid = spi_get_oid(0, 1);
 		*name = spi_get_text(&scope, 0, 2);

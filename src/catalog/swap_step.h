@@ -27,10 +27,11 @@ typedef struct SwapStep
 	Oid			locked;			/* to be locked, too; or InvalidOid */
 	char	   *severity;		/* of what is in the way, or NULL */
 	char	   *problem;
+	const char *mark;			/* before an OID that stands for a name: see migrate_ext.named */
 	List	   *script;			/* of char *: what makes a materialized view again, later; or NIL */
 } SwapStep;
 
-extern List *swap_step_plan(int64 mapping_id, List *sources);
+extern List *swap_step_plan(int64 mapping_id, List *sources, const char *mark);
 extern void swap_step_insert(int64 migration_id, const SwapStep *step);
 extern List *swap_step_list(int64 migration_id);
 extern void swap_step_delete_all(int64 migration_id);

@@ -149,6 +149,7 @@ migrate_cleanup(PG_FUNCTION_ARGS)
 	char	   *reason = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	Retirement	r;
 	char	   *names;
+	ListCell   *lc;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -159,6 +160,8 @@ migrate_cleanup(PG_FUNCTION_ARGS)
 	gate_pass(g, "done", NULL, force, reason);
 	r.relids = retire_list_relations(g);
 	r.way = setting_text(g->settings, "old_side");
+	foreach(lc, r.relids)
+		identity_require_relation_owner(lfirst_oid(lc));	/* it may have changed since it was mapped */
 	retire_check_other_migrations(g, r.relids);
 	names = list_names(r.relids);
 	job_cancel_all(g->id);

@@ -254,8 +254,12 @@ check_method(const Migration *g, const char *method)
 static List *
 plan_steps(const Migration *g, const char *method)
 {
+	ListCell   *lc;
+
 	if (strcmp(method, "swap") != 0)
 		return NIL;
+	foreach(lc, swap_relations(g))
+		identity_require_relation_owner(lfirst_oid(lc));	/* it may have changed since it was mapped */
 	lock_relations(g, swap_relations(g), ShareUpdateExclusiveLock, NIL);
 	return swap_plan(g);
 }

@@ -8,7 +8,8 @@
  *
  * A step names relations by their OIDs, and the name is filled in when it is
  * run; but the text of a view or a trigger names them by their names, which by
- * then belong to the other table: that is how it comes to mean that one.
+ * then belong to the other table: that is how it comes to mean that one.  In a
+ * plan a relation's name is a random mark with its OID.
  *
  * The extension's owner runs the statements.  They contain nothing that was not
  * in the server's catalog, and give no object to anybody who has not got it.
@@ -27,8 +28,8 @@
 #include "lifecycle/restate.h"
 #include "lifecycle/swap.h"
 
-/* Stands around a relation's OID: see migrate_ext.named. */
-#define NAMED '\x01'
+/* Random bytes of the mark that stands before a relation's OID: see migrate_ext.named. */
+#define MARK_BYTES 16
 
 /* The mappings whose two sides are exchanged: those in place have but one. */
 static List *
@@ -109,12 +110,17 @@ swap_plan(const Migration *g)
 	List	   *sources = NIL;
 	List	   *sorted = NIL;
 	List	   *mappings = list_mappings(g);
+	uint8		random[MARK_BYTES];
+	char	   *mark = palloc0(2 * MARK_BYTES + 1);
 	ListCell   *lc;
 
+	if (!pg_strong_random(random, MARK_BYTES))
+		elog(ERROR, "could not generate random values");
+	hex_encode((char *) random, MARK_BYTES, mark);
 	foreach(lc, mappings)
 		sources = lappend_oid(sources, ((Mapping *) lfirst(lc))->source);
 	foreach(lc, mappings)
-		all = list_concat(all, swap_step_plan(((Mapping *) lfirst(lc))->id, sources));
+		all = list_concat(all, swap_step_plan(((Mapping *) lfirst(lc))->id, sources, mark));
 	for (int stage = SWAP_BEFORE; stage <= SWAP_STAYS; stage++)
 	{
 		foreach(lc, all)
@@ -152,29 +158,28 @@ swap_describe(const SwapStep *step)
 	return psprintf("%s %s", step->kind, step->subject);
 }
 
-/* The text with the names that relations have now. */
+/*
+ * The text with the names that relations have now.  The mark is random: whatever
+ * a definition contains, nobody could have written it there.
+ */
 static char *
-fill_in_names(const char *text)
+fill_in_names(const char *text, const char *mark)
 {
 	StringInfoData buf;
+	const char *p = text;
+	const char *found;
 
 	initStringInfo(&buf);
-	for (const char *p = text; *p; p++)
+	while ((found = strstr(p, mark)) != NULL)
 	{
 		char	   *end;
-		Oid			relid;
+		Oid			relid = strtoul(found + strlen(mark), &end, 10);
 
-		if (*p != NAMED)
-		{
-			appendStringInfoChar(&buf, *p);
-			continue;
-		}
-		relid = strtoul(p + 1, &end, 10);
-		if (*end != NAMED)
-			elog(ERROR, "malformed statement of a swap: %s", text);
+		appendBinaryStringInfo(&buf, p, found - p);
 		appendStringInfoString(&buf, quote_relation(relid));
-		p = end;
+		p = end + 1;			/* behind the semicolon */
 	}
+	appendStringInfoString(&buf, p);
 	return buf.data;
 }
 
@@ -187,9 +192,9 @@ swap_advice(const SwapStep *step)
 	if (step->statement == NULL)
 		return "Change it before the cutover, or cut over with method switch.";
 	if (step->stage == SWAP_STAYS)
-		return psprintf("After the cutover, drop it and run: %s", fill_in_names(step->statement));
+		return psprintf("After the cutover, drop it and run: %s", fill_in_names(step->statement, step->mark));
 	return psprintf(strcmp(step->severity, "blocker") == 0 ? "Change or drop it before the cutover, which would run: %s" :
-					"The cutover runs: %s", fill_in_names(step->statement));
+					"The cutover runs: %s", fill_in_names(step->statement, step->mark));
 }
 
 /* Adds which step an error is about. */
@@ -256,12 +261,12 @@ work_do(void *arg)
 			continue;
 		if (step->statement != NULL)
 		{
-			step->statement = fill_in_names(step->statement);
+			step->statement = fill_in_names(step->statement, step->mark);
 			run(step, step->statement);
 			swap->done++;
 		}
 		if (step->undo != NULL)
-			step->undo = fill_in_names(step->undo);
+			step->undo = fill_in_names(step->undo, step->mark);
 		swap_step_insert(swap->g->id, step);
 		if (step->stage == SWAP_AFTER)
 			want_worker(swap->g, step);

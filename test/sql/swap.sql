@@ -13,7 +13,7 @@ CREATE TRIGGER sp_note BEFORE INSERT ON sp_users FOR EACH ROW EXECUTE FUNCTION s
 CREATE MATERIALIZED VIEW sp_mat AS SELECT count(*) AS n FROM sp_users;
 SELECT migrate_create('sp') > 0 AS created;
 SELECT migrate_map('sp', 'sp_users', 'sp_new') > 0 AS mapped;
-SELECT severity, subject, finding, regexp_replace(advice, 'VIEW (\S+) (AS|USING).*', 'VIEW \1 ...') AS advice FROM migrate_assess('sp') WHERE subject LIKE 'cutover%';
+SELECT severity, subject, finding, regexp_replace(advice, 'VIEW .*', 'VIEW ...') AS advice FROM migrate_assess('sp') WHERE subject LIKE 'cutover%';
 -- it keeps nobody from starting
 SELECT migrate_start('sp');
 CALL migrate_run('sp');

@@ -70,6 +70,7 @@ round_trip('objects', q{
 	CREATE TRIGGER touch BEFORE INSERT OR UPDATE OF email ON users FOR EACH ROW WHEN (NEW.email <> 'x') EXECUTE FUNCTION touch();
 	CREATE TRIGGER off AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION touch();
 	ALTER TABLE users DISABLE TRIGGER off;
+	DO $$ BEGIN EXECUTE format('CREATE TRIGGER marked BEFORE UPDATE ON users FOR EACH ROW WHEN (OLD.email <> %L) EXECUTE FUNCTION touch()', chr(1) || 'users'::regclass::oid || chr(1) || ';'''); END $$;
 	CREATE TRIGGER always BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION touch();
 	ALTER TABLE users ENABLE ALWAYS TRIGGER always;
 	CREATE TABLE log (id int, what text);
@@ -221,7 +222,23 @@ round_trip('pairs', q{
 }, qr/^psql:<stdin>:1: WARNING:  public.users_new is not written any more, but is still used by: view public.both_sides\n[^\n]*$/);
 is($node->safe_psql('pairs', q{SELECT filter FROM migrate_ext.mappings WHERE filter IS NOT NULL}) =~ s/\s+/ /gr =~ s/\( /(/gr, '(EXISTS (SELECT FROM public.users u WHERE (u.id = src.user_id)))', 'and again after the rollback');
 
-# 5. What is made on the new side after the cutover, dropped or changed.
+# 5. A dump of a database in the middle of it: where it is restored the way back is there, too.
+$node->safe_psql('pairs', q{DROP VIEW both_sides; SELECT migrate_start('m'); CALL migrate_run('m'); SELECT * FROM migrate_verify('m')});
+my $before = dump_schema('pairs');
+$node->safe_psql('pairs', q{SELECT migrate_cutover('m')});
+$node->poll_query_until('pairs', 'SELECT count(*) = 0 FROM migrate_ext.stashed_object WHERE restored_at IS NULL');
+my $dump = PostgreSQL::Test::Utils::tempdir . '/pairs.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('pairs') ], 'dumped after the cutover');
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+$node->command_ok([ 'psql', '-qX1', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('restored') ], 'restored');
+$node->safe_psql('restored', q{INSERT INTO users VALUES (7, 'r7')});
+is($node->safe_psql('restored', q{SELECT migrate_rollback('m'); SELECT count(*) FROM users WHERE id = 7}), "rolled_back\n1", 'rolled back there');
+$node->poll_query_until('restored', 'SELECT count(*) = 0 FROM migrate_ext.stashed_object WHERE restored_at IS NULL');
+is(join("\n", grep { !/migrate_ext|^--|^$/ } split /\n/, dump_schema('restored')), join("\n", grep { !/migrate_ext|^--|^$/ } split /\n/, $before), 'the schema is what it was before the cutover');
+$node->safe_psql('pairs', q{SELECT migrate_rollback('m'); CREATE VIEW both_sides AS SELECT u.id, n.region FROM users u JOIN users_new n USING (id)});
+$node->poll_query_until('pairs', 'SELECT count(*) = 0 FROM migrate_ext.stashed_object WHERE restored_at IS NULL');
+
+# 6. What is made on the new side after the cutover, dropped or changed.
 $node->safe_psql('pairs', q{
 	SELECT migrate_start('m'); CALL migrate_run('m'); SELECT * FROM migrate_verify('m'); SELECT migrate_cutover('m');
 	CREATE VIEW made_since AS SELECT region FROM orders;
