@@ -264,6 +264,24 @@ plan_steps(const Migration *g, const char *method)
 	return swap_plan(g);
 }
 
+/* The planner shall know the new side when all queries come to it at once: analyzes what never was. */
+static void
+analyze_targets(const Migration *g)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_select(mapping_list(g->id, MAPPING_FORWARD), false))
+	{
+		Mapping    *m = lfirst(lc);
+		SpiScope	scope;
+
+		spi_open_catalog(&scope);
+		if (spi_run("SELECT FROM pg_statistic WHERE starelid = $1 LIMIT 1", SPI_ARGS(spi_oid(OIDOID, m->target))) == 0)
+			spi_run(psprintf("ANALYZE %s", quote_relation(m->target)), SPI_NO_ARGS);
+		spi_close(&scope);
+	}
+}
+
 /* Raises for dirty keys that are left. */
 static void
 check_drained(const Migration *g, int64 left)
@@ -282,7 +300,7 @@ MIGRATE_FUNCTION(migrate_cutover);
  * migrate_cutover(migration text, method text, force boolean, reason text)
  * RETURNS text: the phase.
  *
- * Locks both sides in ACCESS EXCLUSIVE mode for the moment of the cutover; a swap
+ * Analyzes a target that never was.  Locks both sides in ACCESS EXCLUSIVE mode for the moment of the cutover; a swap
  * also tables with foreign keys to the source, views of it and sequences.
  */
 Datum
@@ -311,6 +329,7 @@ migrate_cutover(PG_FUNCTION_ARGS)
 				 errhint("Not even force cuts over to a target that has not got all rows.")));
 	wait_for_old_snapshots(g);
 	sync_wanted_hook(g, MAPPING_REVERSE);	/* before anybody waits for the locks */
+	analyze_targets(g);
 	steps = plan_steps(g, method);
 
 	cutover_lock(g, true, swap_locked(steps));

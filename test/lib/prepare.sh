@@ -70,7 +70,8 @@ prepare_missing()
 	fi
 	perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
 	command -v prove >/dev/null || echo perl
-	command -v chromium >/dev/null || echo chromium
+	# the browser is for the test of the report
+	[ -z "${PREPARE_BROWSER:-}" ] || command -v chromium >/dev/null || echo chromium
 	command -v pg_prove >/dev/null || echo libtap-parser-sourcehandler-pgtap-perl
 
 	sharedir=$("$PG_CONFIG" --sharedir 2>/dev/null) || sharedir=/usr/share/postgresql/$major

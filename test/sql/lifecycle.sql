@@ -49,6 +49,7 @@ SELECT missing, extra, different, checksum_match FROM migrate_verify('lc');
 
 -- cutover
 SELECT migrate_cutover('lc', method => 'switch');
+SELECT count(DISTINCT tablename) AS analyzed FROM pg_stats WHERE tablename IN ('lc_accounts', 'lc_profiles');
 SELECT phase, next_step FROM migrate_status('lc');
 INSERT INTO lc_accounts (mail) VALUES ('new@x') RETURNING user_id;
 INSERT INTO lc_profiles VALUES (101, 'new bio', 'new town');
