@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/json.h"
 
 #include "base/spi.h"
 #include "catalog/event.h"
@@ -30,6 +31,17 @@ event_record(const Migration *m, const char *kind, const char *phase,
 			SPI_ARGS(spi_int8(m->id), spi_text(m->name), spi_text(who), spi_text(kind),
 					 spi_text(phase), spi_text(detail), spi_text(reason)));
 	spi_close(&scope);
+}
+
+/* A text as it stands in the detail of an event. */
+char *
+event_json_string(const char *text)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	escape_json(&buf, text);
+	return buf.data;
 }
 
 /* Did the last rehearsal pass, and was nothing changed since?  measured says what it found. */

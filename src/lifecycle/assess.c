@@ -205,13 +205,60 @@ assess_in_place(List **findings, const Mapping *m)
 	relation_close(rel, NoLock);
 }
 
+/* The columns of a table, as "a, b", to which none of the mappings writes; NULL if there are none. */
+static char *
+list_not_written(Oid relid, List *mappings)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	List	   *lost = NIL;
+
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+		bool		written = att->attisdropped || att->attgenerated;
+		ListCell   *lc;
+
+		foreach(lc, mappings)
+		{
+			Mapping    *m = lfirst(lc);
+
+			written = written || (m->target == relid && projection_column(m, NameStr(att->attname)) != NULL);
+		}
+		if (!written)
+			lost = lappend(lost, pstrdup(NameStr(att->attname)));
+	}
+	relation_close(rel, NoLock);
+	return lost ? join_names(lost) : NULL;
+}
+
+/* "table: its columns; table: ..." of the old side, to which nothing is written back after a cutover; NULL if there are none. */
+char *
+assess_not_written_back(const Migration *g)
+{
+	List	   *reverse = mapping_list(g->id, MAPPING_REVERSE);
+	List	   *seen = NIL;
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, mapping_select(mapping_list(g->id, MAPPING_FORWARD), false))
+	{
+		Oid			relid = ((Mapping *) lfirst(lc))->source;
+		char	   *lost = list_member_oid(seen, relid) ? NULL : list_not_written(relid, reverse);
+
+		seen = lappend_oid(seen, relid);
+		if (lost != NULL)
+			appendStringInfo(&buf, "%s%s: %s", buf.len ? "; " : "", name_relation(relid), lost);
+	}
+	return buf.len > 0 ? buf.data : NULL;
+}
+
 /* What cannot be written back after the cutover. */
 static void
 assess_reverse(List **findings, const Mapping *m)
 {
 	Mapping    *r = mapping_find_reverse(m->id);
-	Relation	source;
-	List	   *lost = NIL;
+	char	   *lost;
 	List	   *uncovered;
 
 	if (r == NULL)
@@ -223,19 +270,10 @@ assess_reverse(List **findings, const Mapping *m)
 	}
 	if (mapping_is_in_place(m))
 		return;
-	source = relation_open(m->source, AccessShareLock);
-	for (int i = 0; i < RelationGetNumberOfAttributes(source); i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), i);
-
-		if (!att->attisdropped && !att->attgenerated &&
-			projection_column(r, NameStr(att->attname)) == NULL)
-			lost = lappend(lost, pstrdup(NameStr(att->attname)));
-	}
-	relation_close(source, NoLock);
-	if (lost != NIL)
+	lost = list_not_written(m->source, list_make1(r));
+	if (lost != NULL)
 		add(findings, "info", name_relation(m->source),
-			psprintf("this mapping writes nothing back to: %s", join_names(lost)),
+			psprintf("this mapping writes nothing back to: %s", lost),
 			"Give \"reverse\" expressions for columns that the new side changes.");
 	uncovered = projection_uncovered_required(r);
 	if (uncovered != NIL)

@@ -18,6 +18,7 @@ typedef struct Finding
 } Finding;
 
 extern List *assess_migration(const Migration *g);
+extern char *assess_not_written_back(const Migration *g);
 extern List *assess_swap(const Migration *g);
 extern bool assess_target_has_rows(const Migration *g, Oid *target);
 

@@ -119,20 +119,6 @@ list_names(List *relids)
 	return buf.data;
 }
 
-/* As a JSON string. */
-static char *
-json_string(const char *text)
-{
-	SpiScope	scope;
-	char	   *result;
-
-	spi_open_catalog(&scope);
-	spi_run("SELECT to_jsonb($1)::text", SPI_ARGS(spi_text(text)));
-	result = spi_get_text(&scope, 0, 1);
-	spi_close(&scope);
-	return result;
-}
-
 /*
  * migrate_cleanup(migration text, force boolean, reason text) RETURNS text: the
  * phase.  Removes triggers and what is still owed to the old side, which is
@@ -173,6 +159,6 @@ migrate_cleanup(PG_FUNCTION_ARGS)
 	dirty_key_delete_all(g->id, MAPPING_REVERSE);
 	swap_step_delete_all(g->id);
 	phase_move(g, "done", psprintf("{\"old_side\": \"%s\", \"tables\": %s, \"locked_ms\": %.1f}",
-								   r.way, json_string(names), cutover_elapsed_ms()), reason);
+								   r.way, event_json_string(names), cutover_elapsed_ms()), reason);
 	PG_RETURN_TEXT_P(cstring_to_text(g->phase));
 }

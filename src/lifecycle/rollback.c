@@ -10,8 +10,10 @@
 #include "base/compat.h"
 #include "capture/trigger.h"
 #include "catalog/dirty_key.h"
+#include "catalog/event.h"
 #include "catalog/job.h"
 #include "catalog/mapping.h"
+#include "lifecycle/assess.h"
 #include "lifecycle/cutover.h"
 #include "lifecycle/phase.h"
 #include "lifecycle/stash.h"
@@ -57,6 +59,7 @@ migrate_rollback(PG_FUNCTION_ARGS)
 	Migration  *g;
 	char	   *reason = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	List	   *steps;
+	char	   *lost = NULL;
 	int64		left = 0;
 	int			failed;
 
@@ -73,6 +76,7 @@ migrate_rollback(PG_FUNCTION_ARGS)
 	if (migration_is_switched(g))
 	{
 		left = settle_writes_back(g, reason);
+		lost = assess_not_written_back(g);
 		cutover_advance_sequences(mapping_list(g->id, MAPPING_REVERSE));
 	}
 	trigger_remove_all(g);
@@ -83,8 +87,8 @@ migrate_rollback(PG_FUNCTION_ARGS)
 	stash_rebuild_hook(g);
 	migration_mark_changed(g->id);
 	phase_move(g, "rolled_back",
-			   psprintf("{\"from\": \"%s\", \"keys_not_written_back\": %lld, \"steps_not_taken_back\": %d, \"locked_ms\": %.1f}",
-						g->phase, (long long) left, failed, cutover_elapsed_ms()), reason);
+			   psprintf("{\"from\": \"%s\", \"keys_not_written_back\": %lld, \"columns_not_written_back\": %s, \"steps_not_taken_back\": %d, \"locked_ms\": %.1f}",
+						g->phase, (long long) left, lost ? event_json_string(lost) : "null", failed, cutover_elapsed_ms()), reason);
 	if (steps != NIL)
 		swap_warn_about_dependents(g);
 	PG_RETURN_TEXT_P(cstring_to_text(g->phase));

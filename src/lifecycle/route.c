@@ -64,13 +64,13 @@ route_init(void)
 	CacheRegisterRelcacheCallback(forget_routes, (Datum) 0);
 }
 
-/* The share that goes to the target: after a cutover all of it. */
+/* The share that goes to the target: after a cutover all of it; a ramp is of phase shadow, and ends with it. */
 static uint32
 parts_of(const Migration *g)
 {
 	if (migration_is_switched(g) || phase_is(g, "done"))
 		return PARTS;
-	return phase_is(g, "shadow") ? (uint32) (g->ramp * (PARTS / 100) + 0.5) : 0;
+	return (uint32) (g->ramp * (PARTS / 100) + 0.5);
 }
 
 /* What the session knows of a migration, asked for if need be. */

@@ -71,6 +71,7 @@ UPDATE lc_accounts SET mail = 'bad' WHERE user_id = 5;
 SELECT migrate_rollback('lc');
 UPDATE lc_accounts SET mail = 'good' WHERE user_id = 5;
 SELECT migrate_rollback('lc', 'tested enough');
+SELECT detail - 'locked_ms' AS detail FROM migrate_ext.history WHERE migration = 'lc' ORDER BY event_id DESC LIMIT 1;
 SELECT email FROM lc_users WHERE id = 5;
 INSERT INTO lc_users (email) VALUES ('after') RETURNING id;
 SELECT phase, next_step FROM migrate_status('lc');

@@ -251,6 +251,7 @@ is($out, 'rolled_back', 'rolled back all the same');
 like($err, qr/could not take back: foreign key lines_user_id_fkey.*could not take back: view public.joined/s, 'what could not be taken back is told');
 like($err, qr/public\.orders_new is not written any more, but is still used by: foreign key refers_id_fkey of public.refers, view public.joined, view public.made_since/,
 	'and what still uses the new side');
+is($node->safe_psql('pairs', q{SELECT to_regclass('both_sides') IS NULL}), 't', 'what was dropped since is not made again');
 is($node->safe_psql('pairs', q{SELECT detail ->> 'steps_not_taken_back' FROM migrate_ext.history ORDER BY event_id DESC LIMIT 1}), '2', 'it is recorded');
 
 $node->stop;
