@@ -281,6 +281,19 @@ spi_texts(List *strings)
 	return spi_datum(TEXTARRAYOID, PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT)), false);
 }
 
+/* A list of OIDs as oid[]. */
+SpiArg
+spi_oids(List *oids)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(oids), 1));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, oids)
+		elems[n++] = ObjectIdGetDatum(lfirst_oid(lc));
+	return spi_datum(OIDARRAYOID, PointerGetDatum(construct_array(elems, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)), false);
+}
+
 /* The first column of n rows as a jsonb[], in the memory context of the scope's caller. */
 ArrayType *
 spi_get_jsonbs(const SpiScope *scope, uint64 n)

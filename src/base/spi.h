@@ -73,6 +73,7 @@ spi_datum(Oid type, Datum v, bool null)
 }
 
 extern SpiArg spi_texts(List *strings);
+extern SpiArg spi_oids(List *oids);
 
 extern void spi_open_catalog(SpiScope *scope);
 extern void spi_open_owner(SpiScope *scope, Oid owner, const char *time_zone);

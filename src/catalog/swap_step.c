@@ -48,17 +48,12 @@ fetch(const char *sql, const SpiArg *args, int nargs)
 List *
 swap_step_plan(int64 mapping_id, List *sources, const char *mark)
 {
-	Datum	   *oids = palloc(sizeof(Datum) * list_length(sources));
-	int			n = 0;
 	List	   *steps;
 	ListCell   *lc;
 
-	foreach(lc, sources)
-		oids[n++] = ObjectIdGetDatum(lfirst_oid(lc));
 	steps = fetch("SELECT stage, kind, subject, statement, undo, essential, relation, name, locked, severity, problem, script "
 				 "FROM migrate_ext.swap_plan($1, $2, $3)",
-				 SPI_ARGS(spi_int8(mapping_id),
-						  spi_datum(OIDARRAYOID, PointerGetDatum(construct_array(oids, n, OIDOID, 4, true, TYPALIGN_INT)), false), spi_text(mark)));
+				 SPI_ARGS(spi_int8(mapping_id), spi_oids(sources), spi_text(mark)));
 	foreach(lc, steps)
 		((SwapStep *) lfirst(lc))->mark = mark;
 	return steps;

@@ -80,13 +80,8 @@ static char *
 list_holders(List *relids)
 {
 	SpiScope	scope;
-	Datum	   *oids = palloc(sizeof(Datum) * list_length(relids));
-	int			n = 0;
-	ListCell   *lc;
 	char	   *result;
 
-	foreach(lc, relids)
-		oids[n++] = ObjectIdGetDatum(lfirst_oid(lc));
 	spi_open_catalog(&scope);
 	spi_run("SELECT string_agg(DISTINCT CASE WHEN l.pid IS NULL THEN format('prepared transaction %L (%s)', p.gid, p.owner) "
 			"ELSE format('pid %s (%s)', l.pid, coalesce(nullif(a.application_name, ''), a.usename, a.backend_type)) END, ', ') "
@@ -96,9 +91,7 @@ list_holders(List *relids)
 			"WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid() "
 			"AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
 			"AND l.relation = ANY ($1)",
-			SPI_ARGS(spi_datum(OIDARRAYOID,
-							   PointerGetDatum(construct_array(oids, n, OIDOID, 4, true, TYPALIGN_INT)),
-							   false)));
+			SPI_ARGS(spi_oids(relids)));
 	result = spi_get_text(&scope, 0, 1);
 	spi_close(&scope);
 	return result ? result : "sessions that have ended since";

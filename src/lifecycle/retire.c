@@ -32,15 +32,10 @@ query_oids(const char *sql, List *relids)
 {
 	SpiScope	scope;
 	List	   *result = NIL;
-	Datum	   *oids = palloc(sizeof(Datum) * Max(list_length(relids), 1));
-	int			n = 0;
 	uint64		found;
-	ListCell   *lc;
 
-	foreach(lc, relids)
-		oids[n++] = ObjectIdGetDatum(lfirst_oid(lc));
 	spi_open_catalog(&scope);
-	found = spi_run(sql, SPI_ARGS(spi_datum(OIDARRAYOID, PointerGetDatum(construct_array(oids, n, OIDOID, 4, true, TYPALIGN_INT)), false)));
+	found = spi_run(sql, SPI_ARGS(spi_oids(relids)));
 	for (uint64 i = 0; i < found; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(scope.caller);
