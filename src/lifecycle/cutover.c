@@ -277,7 +277,7 @@ analyze_targets(const Migration *g)
 
 		spi_open_catalog(&scope);
 		if (spi_run("SELECT FROM pg_statistic WHERE starelid = $1 LIMIT 1", SPI_ARGS(spi_oid(OIDOID, m->target))) == 0)
-			spi_run(psprintf("ANALYZE %s", quote_relation(m->target)), SPI_NO_ARGS);
+			spi_run(psprintf("ANALYZE (SKIP_LOCKED) %s", quote_relation(m->target)), SPI_NO_ARGS);
 		spi_close(&scope);
 	}
 }

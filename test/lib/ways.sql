@@ -96,7 +96,9 @@ BEGIN
 	ELSIF mode = 'control' OR NOT later THEN
 		RETURN NEXT format('CALL way.note(%s, %L, %L)', w.n, mode, CASE mode WHEN 'control' THEN 'source' ELSE 'all' END);
 	ELSE
-		RETURN NEXT 'SELECT migrate_sync(''m'')';
+		-- a sync gives way to who locks a table, as autovacuum does when it truncates one: then once more
+		RETURN NEXT 'DO $sync$ BEGIN FOR i IN 1..20 LOOP PERFORM migrate_sync(''m''); '
+			'EXIT WHEN NOT EXISTS (SELECT FROM migrate_ext.dirty_key WHERE attempts = 0); PERFORM pg_sleep(0.05); END LOOP; END $sync$';
 		RETURN NEXT format('CALL way.note(%s, %L, %L)', w.n, mode || ', synced', 'all');
 	END IF;
 	IF mode <> 'control' THEN

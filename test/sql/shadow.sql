@@ -45,6 +45,31 @@ SELECT migrate_ramp('sh', 50);
 SELECT count(*) FROM at10 WHERE migrate_route('sh', i) = 'source';
 SELECT count(*) BETWEEN 4800 AND 5200 AS about FROM generate_series(1, 10000) i WHERE migrate_route('sh', i) = 'target';
 SELECT count(*) BETWEEN 4800 AND 5200 AS about FROM generate_series(1, 10000) i WHERE migrate_route('sh', 'k' || i) = 'target';
+-- the same in parallel workers, which know nothing yet
+CREATE FUNCTION sh_parallel() RETURNS TABLE (parallel boolean) LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	sql text := 'SELECT count(*) FROM sh_a WHERE migrate_route(''sh'', id) = ''target''';
+	n bigint;
+	m bigint;
+BEGIN
+	EXECUTE sql INTO n;
+	SET LOCAL parallel_setup_cost = 0;
+	SET LOCAL parallel_tuple_cost = 0;
+	SET LOCAL min_parallel_table_scan_size = 0;
+	SET LOCAL max_parallel_workers_per_gather = 2;
+	parallel := false;
+	FOR line IN EXECUTE 'EXPLAIN ' || sql LOOP
+		parallel := parallel OR line LIKE '%Parallel Seq Scan%';
+	END LOOP;
+	EXECUTE sql INTO m;
+	IF n <> m OR n = 0 THEN
+		RAISE 'parallel workers route otherwise: % and %', n, m;
+	END IF;
+	RETURN NEXT;
+END $$;
+SELECT * FROM sh_parallel();
+DROP FUNCTION sh_parallel();
 SELECT migrate_ramp('sh', 0.01);
 SELECT count(*) BETWEEN 1 AND 30 AS few FROM generate_series(1, 100000) i WHERE migrate_route('sh', i) = 'target';
 -- back at once, also within a transaction that has asked before
