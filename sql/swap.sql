@@ -59,7 +59,7 @@ CREATE FUNCTION migrate_ext.swap_plan(mapping bigint, sources oid[], mark text)
 		relation oid, name text, locked oid, severity text, problem text, script text[])
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 WITH m AS MATERIALIZED (
-	SELECT p.source::oid AS s, p.target::oid AS t, s.relname AS s_name, t.relname AS t_name, s.relkind AS s_kind, t.relkind AS t_kind,
+	SELECT p.source::oid AS s, p.target::oid AS t, s.relkind AS s_kind, t.relkind AS t_kind,
 		s.oid::regclass::text AS s_full, t.oid::regclass::text AS t_full, s.relnamespace AS s_schema, t.relnamespace AS t_schema,
 		s.relnamespace <> t.relnamespace AS moves, s.relowner AS s_owner, t.relowner AS t_owner
 	FROM migrate_ext.mapping p JOIN pg_class s ON s.oid = p.source JOIN pg_class t ON t.oid = p.target

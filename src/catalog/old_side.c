@@ -21,17 +21,17 @@
 /* At most so many lookups by key are ours for a row that is written back. */
 #define LOOKUPS_PER_ROW "3"
 
-/* A session notes a forwarded write once in so many milliseconds. */
+/* A session notes forwarded writes to one table after the other once in so many milliseconds. */
 #define NOTE_EVERY_MS 60000
 
 /* When the statistics of this database began. */
 #define RESET_AT "pg_stat_get_db_stat_reset_time((SELECT oid FROM pg_database WHERE datname = current_database()))"
 
-/* Nothing is noted where nothing can be written. */
+/* Before a cutover there is no old side; nothing is noted where nothing can be written. */
 static bool
-can_write(void)
+is_watched(const Migration *g)
 {
-	return !XactReadOnly && !RecoveryInProgress();
+	return migration_is_switched(g) && !XactReadOnly && !RecoveryInProgress();
 }
 
 /* Statistics as they are now, in one transaction after the other. */
@@ -43,11 +43,11 @@ refresh_statistics(void)
 
 /* What was used until now was not the old side, or was the extension's doing. */
 void
-old_side_skip(int64 migration_id)
+old_side_skip(const Migration *g)
 {
 	SpiScope	scope;
 
-	if (!can_write())
+	if (!is_watched(g))
 		return;
 	spi_open_catalog(&scope);
 	refresh_statistics();
@@ -56,16 +56,16 @@ old_side_skip(int64 migration_id)
 			" FROM migrate_ext.old_side_counters WHERE migration_id = $1 "
 			"ON CONFLICT (mapping_id) DO UPDATE SET seq_scans = excluded.seq_scans, index_scans = excluded.index_scans, "
 			"key_scans = excluded.key_scans, rows_written = excluded.rows_written, reset_at = excluded.reset_at, marked_at = clock_timestamp()",
-			SPI_ARGS(spi_int8(migration_id)));
+			SPI_ARGS(spi_int8(g->id)));
 	spi_close(&scope);
 }
 
 /* A cutover: what was the source is old from now on. */
 void
-old_side_begin(int64 migration_id)
+old_side_begin(const Migration *g)
 {
-	spi_change("DELETE FROM migrate_ext.old_side_use WHERE migration_id = $1", SPI_ARGS(spi_int8(migration_id)));
-	old_side_skip(migration_id);
+	spi_change("DELETE FROM migrate_ext.old_side_use WHERE migration_id = $1", SPI_ARGS(spi_int8(g->id)));
+	old_side_skip(g);
 }
 
 /*
@@ -73,11 +73,11 @@ old_side_begin(int64 migration_id)
  * its session had not reported yet.  Statistics that were reset begin at 0.
  */
 void
-old_side_look(int64 migration_id)
+old_side_look(const Migration *g)
 {
 	SpiScope	scope;
 
-	if (!can_write())
+	if (!is_watched(g))
 		return;
 	spi_open_catalog(&scope);
 	refresh_statistics();
@@ -94,7 +94,7 @@ old_side_look(int64 migration_id)
 			"index_scans = greatest(o.index_scans * m.same, m.index_scans), key_scans = greatest(o.key_scans * m.same, m.key_scans), "
 			"rows_written = greatest(o.rows_written * m.same, m.rows_written), reset_at = m.now_reset_at, marked_at = clock_timestamp() "
 			"FROM more m WHERE m.mapping_id = o.mapping_id",
-			SPI_ARGS(spi_int8(migration_id)));
+			SPI_ARGS(spi_int8(g->id)));
 	spi_close(&scope);
 }
 
@@ -103,15 +103,18 @@ void
 old_side_note_write(int64 migration_id, Oid relid)
 {
 	static int64 noted_migration = 0;
+	static Oid	noted_relation = InvalidOid;
 	static TimestampTz noted_at = 0;
 	TimestampTz now = GetCurrentStatementStartTimestamp();
 
-	if (noted_migration == migration_id && !TimestampDifferenceExceeds(noted_at, now, NOTE_EVERY_MS))
+	if (noted_migration == migration_id && noted_relation == relid &&
+		!TimestampDifferenceExceeds(noted_at, now, NOTE_EVERY_MS))
 		return;
 	spi_change("INSERT INTO migrate_ext.old_side_use (migration_id, kind, relation, detail) VALUES ($1, 'write', $2, $3)",
 			   SPI_ARGS(spi_int8(migration_id), spi_oid(REGCLASSOID, relid),
 						spi_text(psprintf("pid %d (%s)", MyProcPid, GetUserNameFromId(GetSessionUserId(), true)))));
 	noted_migration = migration_id;
+	noted_relation = relid;
 	noted_at = now;
 }
 

@@ -7,9 +7,11 @@
 
 #include "postgres.h"
 
-extern void old_side_begin(int64 migration_id);
-extern void old_side_look(int64 migration_id);
-extern void old_side_skip(int64 migration_id);
+#include "catalog/migration.h"
+
+extern void old_side_begin(const Migration *g);
+extern void old_side_look(const Migration *g);
+extern void old_side_skip(const Migration *g);
 extern void old_side_note_write(int64 migration_id, Oid relid);
 extern char *old_side_last_use(int64 migration_id, Oid relid, const char *kind, int seconds);
 

@@ -52,10 +52,24 @@ migrate_sign_off(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* "name, name" of tables, quoted. */
+static char *
+list_names(List *relids)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, relids)
+		appendStringInfo(&buf, "%s%s", buf.len ? ", " : "", quote_relation(lfirst_oid(lc)));
+	return buf.data;
+}
+
 /* What becomes of the old side. */
 typedef struct Retirement
 {
 	List	   *relids;
+	const char *names;
 	const char *way;			/* drop, archive or keep */
 } Retirement;
 
@@ -86,37 +100,21 @@ static void
 work_retire(void *arg)
 {
 	Retirement *r = arg;
-	StringInfoData names;
 	ListCell   *lc;
 
-	initStringInfo(&names);
-	foreach(lc, r->relids)
+	if (strcmp(r->way, "archive") == 0)
 	{
-		if (strcmp(r->way, "archive") == 0)
+		foreach(lc, r->relids)
 			archive(lfirst_oid(lc));
-		appendStringInfo(&names, "%s%s", names.len ? ", " : "", quote_relation(lfirst_oid(lc)));
 	}
-	if (strcmp(r->way, "drop") == 0 && names.len > 0)
+	else if (strcmp(r->way, "drop") == 0 && r->relids != NIL)
 	{
 		SpiScope	scope;
 
 		spi_open_catalog(&scope);
-		spi_run(psprintf("DROP TABLE %s", names.data), SPI_NO_ARGS);
+		spi_run(psprintf("DROP TABLE %s", r->names), SPI_NO_ARGS);
 		spi_close(&scope);
 	}
-}
-
-/* "name, name" of tables, for the audit. */
-static char *
-list_names(List *relids)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, relids)
-		appendStringInfo(&buf, "%s%s", buf.len ? ", " : "", name_relation(lfirst_oid(lc)));
-	return buf.data;
 }
 
 /*
@@ -134,7 +132,6 @@ migrate_cleanup(PG_FUNCTION_ARGS)
 	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	char	   *reason = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	Retirement	r;
-	char	   *names;
 	ListCell   *lc;
 
 	if (PG_ARGISNULL(0))
@@ -149,7 +146,7 @@ migrate_cleanup(PG_FUNCTION_ARGS)
 	foreach(lc, r.relids)
 		identity_require_relation_owner(lfirst_oid(lc));	/* it may have changed since it was mapped */
 	retire_check_other_migrations(g, r.relids);
-	names = list_names(r.relids);
+	r.names = list_names(r.relids);
 	job_cancel_all(g->id);
 	cutover_lock(g, true, strcmp(r.way, "drop") == 0 ? retire_list_parents(r.relids) : NIL);
 
@@ -159,6 +156,6 @@ migrate_cleanup(PG_FUNCTION_ARGS)
 	dirty_key_delete_all(g->id, MAPPING_REVERSE);
 	swap_step_delete_all(g->id);
 	phase_move(g, "done", psprintf("{\"old_side\": \"%s\", \"tables\": %s, \"locked_ms\": %.1f}",
-								   r.way, event_json_string(names), cutover_elapsed_ms()), reason);
+								   r.way, event_json_string(r.names), cutover_elapsed_ms()), reason);
 	PG_RETURN_TEXT_P(cstring_to_text(g->phase));
 }

@@ -247,23 +247,6 @@ check_method(const Migration *g, const char *method)
 				 errhint("Use method => 'switch', and point the application at the new tables.")));
 }
 
-/*
- * The steps of a swap; NIL for a switch.  Planned before the application is kept
- * out; from here on nobody changes the tables' definitions.
- */
-static List *
-plan_steps(const Migration *g, const char *method)
-{
-	ListCell   *lc;
-
-	if (strcmp(method, "swap") != 0)
-		return NIL;
-	foreach(lc, swap_relations(g))
-		identity_require_relation_owner(lfirst_oid(lc));	/* it may have changed since it was mapped */
-	lock_relations(g, swap_relations(g), ShareUpdateExclusiveLock, NIL);
-	return swap_plan(g);
-}
-
 /* The planner shall know the new side when all queries come to it at once: analyzes what never was. */
 static void
 analyze_targets(const Migration *g)
@@ -330,7 +313,7 @@ migrate_cutover(PG_FUNCTION_ARGS)
 	wait_for_old_snapshots(g);
 	sync_wanted_hook(g, MAPPING_REVERSE);	/* before anybody waits for the locks */
 	analyze_targets(g);
-	steps = plan_steps(g, method);
+	steps = strcmp(method, "swap") == 0 ? swap_prepare(g) : NIL;
 
 	cutover_lock(g, true, swap_locked(steps));
 	check_drained(g, cutover_drain(g, MAPPING_FORWARD));
@@ -340,7 +323,7 @@ migrate_cutover(PG_FUNCTION_ARGS)
 	g->cutover_method = method;
 	phase_enter(g, "soak");
 	taken = swap_do(g, steps);
-	old_side_begin(g->id);
+	old_side_begin(g);
 	trigger_follow(g);
 	event_record(g, "phase", "soak", psprintf("{\"method\": \"%s\", \"swap_steps\": %d, \"locked_ms\": %.1f}",
 											  method, taken, cutover_elapsed_ms()), reason);

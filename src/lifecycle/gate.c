@@ -174,7 +174,7 @@ measure_old_side(List **results, const Migration *g)
 	int			quiet = setting_int(g->settings, "soak_time");
 	ListCell   *lc;
 
-	old_side_look(g->id);
+	old_side_look(g);
 	foreach(lc, retire_list_relations(g))
 	{
 		char	   *name = name_relation(lfirst_oid(lc));

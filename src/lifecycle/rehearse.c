@@ -29,7 +29,6 @@
 #include "lifecycle/assess.h"
 #include "lifecycle/check.h"
 #include "lifecycle/cutover.h"
-#include "lifecycle/lock.h"
 #include "lifecycle/phase.h"
 #include "lifecycle/swap.h"
 #include "projection/projection.h"
@@ -218,8 +217,7 @@ work_swap(void *arg)
 	List	   *steps;
 	ListCell   *lc;
 
-	lock_relations(s->g, swap_relations(s->g), ShareUpdateExclusiveLock, NIL);
-	steps = swap_plan(s->g);
+	steps = swap_prepare(s->g);
 	cutover_lock(s->g, true, swap_locked(steps));
 	(void) swap_do(s->g, steps);
 	s->locked_ms = cutover_elapsed_ms();

@@ -78,7 +78,10 @@ retire_check_other_migrations(const Migration *g, List *relids)
 	}
 }
 
-/* What would be in the way of dropping a table of the old side; NULL if nothing is. */
+/*
+ * What uses a table of one side of the migration, but for other tables of that side and what a
+ * worker is going to point elsewhere; NULL if nothing does.
+ */
 char *
 retire_find_dependents(const Migration *g, Oid relid)
 {
@@ -86,13 +89,15 @@ retire_find_dependents(const Migration *g, Oid relid)
 	char	   *found;
 
 	spi_open_catalog(&scope);
-	spi_run("WITH old AS (SELECT DISTINCT source::oid AS relid FROM migrate_ext.mapping WHERE migration_id = $2 AND direction = 'forward') "
+	spi_run("WITH m AS (SELECT source::oid, target::oid FROM migrate_ext.mapping WHERE migration_id = $2 AND direction = 'forward'), "
+			"side AS (SELECT CASE WHEN $1 IN (SELECT source FROM m) THEN source ELSE target END AS relid FROM m) "
 			"SELECT string_agg(x, ', ' ORDER BY x) FROM ("
 			"SELECT DISTINCT format('%s %s', CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, c.oid::regclass) FROM pg_rewrite r "
 			"JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid JOIN pg_class c ON c.oid = r.ev_class "
-			"WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND r.ev_class <> $1 "
+			"WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND r.ev_class <> $1 AND r.ev_class::regclass::text NOT IN "
+			"(SELECT name FROM migrate_ext.stashed_object WHERE migration_id = $2 AND kind = 'materialized view' AND restored_at IS NULL) "
 			"UNION ALL SELECT format('foreign key %I of %s', conname, conrelid::regclass) FROM pg_constraint "
-			"WHERE contype = 'f' AND confrelid = $1 AND conparentid = 0 AND conrelid NOT IN (SELECT relid FROM old) "
+			"WHERE contype = 'f' AND confrelid = $1 AND conparentid = 0 AND conrelid NOT IN (SELECT relid FROM side) "
 			"UNION ALL SELECT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d "
 			"WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'n' AND d.classid = 'pg_proc'::regclass "
 			"UNION ALL SELECT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d JOIN pg_type y ON d.refobjid IN (y.oid, y.typarray) "

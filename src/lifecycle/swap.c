@@ -25,7 +25,9 @@
 #include "catalog/mapping.h"
 #include "catalog/mapping_column.h"
 #include "catalog/stashed_object.h"
+#include "lifecycle/lock.h"
 #include "lifecycle/restate.h"
+#include "lifecycle/retire.h"
 #include "lifecycle/swap.h"
 
 /* Random bytes of the mark that stands before a relation's OID: see migrate_ext.named. */
@@ -127,11 +129,27 @@ swap_plan(const Migration *g)
 		{
 			SwapStep   *step = lfirst(lc);
 
-			if (step->stage == stage && (stage == SWAP_STAYS || !has_step(sorted, step)))
+			if (step->stage == stage && !has_step(sorted, step))
 				sorted = lappend(sorted, step);
 		}
 	}
 	return sorted;
+}
+
+/*
+ * The steps of a swap that is to be done.  They are planned before the application
+ * is kept out; from here on nobody changes the tables' definitions.
+ */
+List *
+swap_prepare(const Migration *g)
+{
+	List	   *relids = swap_relations(g);
+	ListCell   *lc;
+
+	foreach(lc, relids)
+		identity_require_relation_owner(lfirst_oid(lc));	/* it may have changed since it was mapped */
+	lock_relations(g, relids, ShareUpdateExclusiveLock, NIL);
+	return swap_plan(g);
 }
 
 /* What has to be locked besides the two sides. */
@@ -191,8 +209,6 @@ swap_advice(const SwapStep *step)
 		return psprintf("The worker runs: %s, and so on.", (char *) linitial(step->script));
 	if (step->statement == NULL)
 		return "Change it before the cutover, or cut over with method switch.";
-	if (step->stage == SWAP_STAYS)
-		return psprintf("After the cutover, drop it and run: %s", fill_in_names(step->statement, step->mark));
 	return psprintf(strcmp(step->severity, "blocker") == 0 ? "Change or drop it before the cutover, which would run: %s" :
 					"The cutover runs: %s", fill_in_names(step->statement, step->mark));
 }
@@ -377,20 +393,8 @@ swap_warn_about_dependents(const Migration *g)
 	foreach(lc, list_mappings(g))
 	{
 		Mapping    *m = lfirst(lc);
-		SpiScope	scope;
-		char	   *found;
+		char	   *found = retire_find_dependents(g, m->target);
 
-		spi_open_catalog(&scope);
-		spi_run("SELECT string_agg(x, ', ' ORDER BY x) FROM ("
-				"SELECT DISTINCT format('view %s', r.ev_class::regclass) FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid "
-				"WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND r.ev_class <> $1 "
-				"AND r.ev_class::regclass::text NOT IN (SELECT name FROM migrate_ext.stashed_object WHERE migration_id = $2 AND kind = 'materialized view' AND restored_at IS NULL) "
-				"UNION ALL SELECT format('foreign key %I of %s', conname, conrelid::regclass) FROM pg_constraint "
-				"WHERE contype = 'f' AND confrelid = $1 AND conparentid = 0 AND conrelid NOT IN "
-				"(SELECT target FROM migrate_ext.mapping WHERE migration_id = $2)) y (x)",
-				SPI_ARGS(spi_oid(OIDOID, m->target), spi_int8(g->id)));
-		found = spi_get_text(&scope, 0, 1);
-		spi_close(&scope);
 		if (found != NULL)
 			ereport(WARNING,
 					(errmsg("%s is not written any more, but is still used by: %s", name_relation(m->target), found),

@@ -14,6 +14,7 @@
 extern char *swap_obstacle(const Migration *g);
 extern List *swap_relations(const Migration *g);
 extern List *swap_plan(const Migration *g);
+extern List *swap_prepare(const Migration *g);
 extern List *swap_locked(List *steps);
 extern char *swap_describe(const SwapStep *step);
 extern char *swap_advice(const SwapStep *step);

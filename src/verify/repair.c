@@ -12,6 +12,7 @@
 #include "catalog/divergence.h"
 #include "catalog/event.h"
 #include "catalog/mapping.h"
+#include "catalog/old_side.h"
 #include "catalog/migration.h"
 #include "copy/sync_pass.h"
 #include "verify/verify.h"
@@ -87,8 +88,10 @@ migrate_repair(PG_FUNCTION_ARGS)
 						(long long) marked, g->name)));
 	else
 	{
+		old_side_look(g);
 		sync_mappings(g, mappings, &result);
 		verify_repaired(g, mappings, keys);
+		old_side_skip(g);
 	}
 	event_record(g, "repaired", NULL,
 				 psprintf("{\"marked\": %lld, \"settled\": %lld, \"failed\": %lld}",

@@ -27,6 +27,7 @@
 #include "base/spi.h"
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
+#include "catalog/old_side.h"
 #include "catalog/rejected_row.h"
 #include "catalog/shadow_read.h"
 #include "projection/projection.h"
@@ -202,6 +203,7 @@ migrate_shadow_read(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("sample_rows must lie between 1 and %d", MAX_READS)));
+	old_side_look(g);
 	foreach(lc, mapping_select(mapping_list(g->id, migration_is_switched(g)), false))
 	{
 		ShadowRead	r;
@@ -221,5 +223,6 @@ migrate_shadow_read(PG_FUNCTION_ARGS)
 			nulls[i] = r.reads == 0;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
+	old_side_skip(g);
 	return (Datum) 0;
 }

@@ -84,8 +84,7 @@ verify_now(const Migration *g, int64 sample_rows, ReturnSetInfo *rsinfo)
 	int			n = 0;
 	ListCell   *lc;
 
-	if (migration_is_switched(g))
-		old_side_look(g->id);
+	old_side_look(g);
 	verify_options(g, &options);
 	PushActiveSnapshot(GetLatestSnapshot());
 	foreach(lc, mappings)
@@ -102,8 +101,7 @@ verify_now(const Migration *g, int64 sample_rows, ReturnSetInfo *rsinfo)
 		emit(rsinfo, &results[i].totals);
 		clean = clean && results[i].totals.clean;
 	}
-	if (migration_is_switched(g))
-		old_side_skip(g->id);
+	old_side_skip(g);
 	return clean;
 }
 

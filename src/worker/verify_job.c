@@ -108,11 +108,9 @@ verify_turn(const Job *job, const Migration *g)
 		return abandon_pass(job, g);
 	job_show(g, psprintf("comparing keys of %s, range %lld", name_relation(m->target), (long long) v->ranges + 1));
 	verify_options(g, &options);
-	if (migration_is_switched(g))
-		old_side_look(g->id);
+	old_side_look(g);
 	range_step(m, &options, setting_int(g->settings, "batch_target_time"), v);
-	if (migration_is_switched(g))
-		old_side_skip(g->id);
+	old_side_skip(g);
 	if (v->finished && verification_find_open(job->id) == NULL)
 		end_pass(job, g);
 	return TURN_AGAIN;

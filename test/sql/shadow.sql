@@ -94,6 +94,10 @@ SELECT migrate_cutover('sh');
 SELECT migrate_cutover('sh', 'switch');
 SELECT DISTINCT migrate_route('sh', i) FROM generate_series(1, 100) i;
 SELECT mismatches FROM migrate_shadow_read('sh', 100);
+-- which is no use of the old side, when it is reported, too
+\c
+SELECT pg_sleep(0.5);
+SELECT measured FROM migrate_gate('sh', 'done') WHERE criterion LIKE 'reads of%';
 SELECT migrate_rollback('sh');
 SELECT DISTINCT migrate_route('sh', i) FROM generate_series(1, 100) i;
 \set VERBOSITY terse

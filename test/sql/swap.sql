@@ -56,3 +56,41 @@ SELECT conname, convalidated FROM pg_constraint WHERE conrelid = 'sp_refers'::re
 SELECT migrate_drop('sp');
 SELECT migrate_drop('sp2');
 DROP TABLE sp_users, sp_new, sp_refers, sp_merged, sp_other CASCADE;
+
+-- a table that belongs to somebody else since it was mapped is neither swapped nor dropped
+CREATE ROLE sp_owner;
+CREATE ROLE sp_other;
+GRANT ALL ON SCHEMA public TO sp_owner, sp_other;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO sp_owner;
+GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA public TO sp_owner;
+SET ROLE sp_owner;
+CREATE TABLE sp_mine (id int PRIMARY KEY);
+CREATE TABLE sp_mine_new (id int PRIMARY KEY);
+SELECT migrate_create('sp3') > 0 AS created;
+SELECT migrate_map('sp3', 'sp_mine', 'sp_mine_new') > 0 AS mapped;
+SELECT migrate_start('sp3');
+CALL migrate_run('sp3');
+SELECT checksum_match FROM migrate_verify('sp3');
+RESET ROLE;
+ALTER TABLE sp_mine OWNER TO sp_other;
+SET ROLE sp_owner;
+\set VERBOSITY terse
+SELECT migrate_cutover('sp3', force => true, reason => 'test');
+SELECT mapping IS NULL AS swap, errors -> 0 ->> 'message' AS error FROM migrate_rehearse('sp3') WHERE mapping IS NULL;
+RESET ROLE;
+ALTER TABLE sp_mine OWNER TO sp_owner;
+SET ROLE sp_owner;
+SELECT migrate_cutover('sp3');
+RESET ROLE;
+ALTER TABLE sp_mine_new OWNER TO sp_other;
+SET ROLE sp_owner;
+SELECT migrate_cleanup('sp3', true, 'test');
+RESET ROLE;
+\set VERBOSITY default
+SELECT migrate_rollback('sp3');
+SELECT migrate_drop('sp3');
+DROP TABLE sp_mine, sp_mine_new;
+REVOKE ALL ON SCHEMA public FROM sp_owner, sp_other;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM sp_owner;
+REVOKE ALL ON ALL PROCEDURES IN SCHEMA public FROM sp_owner;
+DROP ROLE sp_owner, sp_other;

@@ -30,6 +30,7 @@ sub round_trip
 	is($node->safe_psql($db, "SELECT migrate_cutover('m')"), 'soak', "$db: cut over");
 	is($node->safe_psql($db, "SELECT detail ->> 'method', (detail ->> 'swap_steps')::int > 2 FROM migrate_ext.history WHERE migration = 'm' ORDER BY event_id DESC LIMIT 1"),
 		'swap|t', "$db: recorded");
+	diag("$db: " . $node->safe_psql($db, "SELECT format('%s statements, locked for %s ms', detail ->> 'swap_steps', detail ->> 'locked_ms') FROM migrate_ext.history WHERE phase = 'soak' ORDER BY event_id DESC LIMIT 1"));
 	$look->($db);
 	my ($rc, $out, $err) = $node->psql($db, "SELECT migrate_rollback('m')");
 	is($out, 'rolled_back', "$db: rolled back");
