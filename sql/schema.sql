@@ -39,7 +39,8 @@ CREATE TABLE migrate_ext.mapping (
 	key				text[] NOT NULL CHECK (cardinality(key) > 0),
 	filter			text,
 	scope			text,
-	dedupe_by		text,
+	dedupe_by		text[] NOT NULL DEFAULT '{}',
+	dedupe_order	text[] NOT NULL DEFAULT '{}' CHECK (cardinality(dedupe_order) = cardinality(dedupe_by)),
 	capture			text NOT NULL DEFAULT 'trigger' CHECK (capture IN ('trigger', 'queue', 'watermark', 'logical', 'none')),
 	on_error		text NOT NULL DEFAULT 'defer' CHECK (on_error IN ('defer', 'abort')),
 	clears			boolean NOT NULL DEFAULT false,
@@ -54,6 +55,8 @@ CREATE INDEX ON migrate_ext.mapping (migration_id, mapping_id);
 COMMENT ON TABLE migrate_ext.mapping IS 'a projection from source rows to target rows, with a key; the reverse direction is a mapping of its own';
 COMMENT ON COLUMN migrate_ext.mapping.filter IS 'condition over the source row (src)';
 COMMENT ON COLUMN migrate_ext.mapping.scope IS 'condition over the target row: which of the target''s rows this mapping answers for';
+COMMENT ON COLUMN migrate_ext.mapping.dedupe_by IS 'expressions over the source row: of several rows with one key the first in their order is moved';
+COMMENT ON COLUMN migrate_ext.mapping.dedupe_order IS 'the direction of each, such as DESC NULLS LAST';
 COMMENT ON COLUMN migrate_ext.mapping.clears IS 'the target row belongs to another mapping: where this one has no row, its columns are set to null and the row stays';
 COMMENT ON COLUMN migrate_ext.mapping.whole_row IS 'an expression uses the source row as a value';
 COMMENT ON COLUMN migrate_ext.mapping.complete IS 'every source row has been copied: deletes need no dirty key any more';
@@ -141,7 +144,7 @@ CREATE TABLE migrate_ext.dirty_key (
 	dirty_key_id	bigint GENERATED ALWAYS AS IDENTITY,
 	mapping_id		bigint NOT NULL,
 	key				jsonb,
-	reason			text NOT NULL CHECK (reason IN ('delete', 'error', 'queue', 'truncate', 'reconcile', 'repair')),
+	reason			text NOT NULL CHECK (reason IN ('delete', 'error', 'queue', 'truncate', 'reconcile', 'repair', 'duplicate')),
 	sqlstate		text,
 	message			text,
 	constraint_name	text,
@@ -176,7 +179,7 @@ CREATE TABLE migrate_ext.rejected_row (
 	message			text,
 	constraint_name	text,
 	rule			text,
-	action			text NOT NULL DEFAULT 'reject' CHECK (action IN ('reject', 'flag')),
+	action			text NOT NULL DEFAULT 'reject' CHECK (action IN ('reject', 'flag', 'duplicate')),
 	row_image		jsonb,
 	rejected_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CHECK ((rule IS NULL) = (message IS NOT NULL))
@@ -184,9 +187,9 @@ CREATE TABLE migrate_ext.rejected_row (
 CREATE INDEX ON migrate_ext.rejected_row (mapping_id);
 -- keys may be longer than a btree takes
 CREATE INDEX ON migrate_ext.rejected_row USING hash (key);
-COMMENT ON TABLE migrate_ext.rejected_row IS 'source rows that could not be stored in the target, or met a rule, with the reason';
+COMMENT ON TABLE migrate_ext.rejected_row IS 'source rows that could not be stored in the target, met a rule, or lost their key to another row, with the reason';
 COMMENT ON COLUMN migrate_ext.rejected_row.key IS 'target key columns and values; null: they could not be derived';
-COMMENT ON COLUMN migrate_ext.rejected_row.action IS 'reject: the row is not in the target; flag: it is';
+COMMENT ON COLUMN migrate_ext.rejected_row.action IS 'reject: the row is not in the target; flag: it is; duplicate: another row of its key is';
 COMMENT ON COLUMN migrate_ext.rejected_row.row_image IS 'the source row as it was';
 
 CREATE TABLE migrate_ext.mapping_rule (

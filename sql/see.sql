@@ -48,7 +48,7 @@ CREATE VIEW migrate_ext.rejected_rows AS
 	SELECT g.name AS migration, r.mapping_id AS mapping, m.source, m.target, r.rejected_row_id, r.key, r.action, r.rule, r.sqlstate,
 		r.message, r.constraint_name, r.row_image, r.rejected_at, g.owner
 	FROM migrate_ext.rejected_row r JOIN migrate_ext.mapping m USING (mapping_id) JOIN migrate_ext.migration g USING (migration_id);
-COMMENT ON VIEW migrate_ext.rejected_rows IS 'source rows that could not be stored in the target, or met a rule';
+COMMENT ON VIEW migrate_ext.rejected_rows IS 'source rows that could not be stored in the target, met a rule, or lost their key to another row';
 
 CREATE VIEW migrate_ext.ledger AS
 	SELECT v.migration, v.mapping, l.ordinal, l.line, l.rows,
@@ -118,7 +118,7 @@ CREATE VIEW migrate_ext.progress AS
 			/ extract(epoch FROM b.elapsed))::numeric, 1) END AS mb_per_second,
 		coalesce(r.ranges_done, 0) AS ranges_done, coalesce(r.ranges, 0) AS ranges_total,
 		l.batch_rows, make_interval(secs => l.replica_lag_ms / 1000) AS replica_lag,
-		x.rejected AS rejected_rows, x.flagged AS flagged_rows, p.per_worker,
+		x.rejected AS rejected_rows, x.flagged AS flagged_rows, x.duplicates AS duplicate_rows, p.per_worker,
 		w.workers, coalesce(r.batches, 0) AS batches, coalesce(r.retries, 0) AS retries,
 		coalesce(d.pending, 0)::bigint AS pending_keys, clock_timestamp() - d.oldest AS oldest_pending,
 		j.throttle_reason, coalesce(j.error_message, s.error_message) AS error,
@@ -136,7 +136,7 @@ CREATE VIEW migrate_ext.progress AS
 	LEFT JOIN LATERAL (SELECT count(*)::int AS workers FROM migrate_ext.job_lock l WHERE l.job_id = j.job_id) w ON true
 	LEFT JOIN LATERAL (SELECT count(*)::int AS workers FROM migrate_ext.job_lock l WHERE l.job_id = s.job_id) sw ON true
 	LEFT JOIN LATERAL (SELECT CASE WHEN count(*) > 0 THEN 1000 ELSE 0 END AS sync_interval FROM migrate_ext.mapping
-		WHERE mapping.migration_id = g.migration_id AND (capture = 'queue' OR degraded)) q ON true
+		WHERE mapping.migration_id = g.migration_id AND (capture = 'queue' OR degraded OR dedupe_by <> '{}')) q ON true
 	LEFT JOIN LATERAL (SELECT sum(errors)::bigint AS errors, max(rate) AS rate FROM migrate_ext.write_accounts w
 		WHERE w.migration = g.name AND (w.direction = 'reverse') = (g.phase IN ('soak', 'done'))) a ON true
 	LEFT JOIN LATERAL (SELECT sum(next_block - first_block)::bigint AS done,
@@ -152,7 +152,8 @@ CREATE VIEW migrate_ext.progress AS
 		ORDER BY s.taken_at LIMIT 1) b ON true
 	LEFT JOIN LATERAL (SELECT s.batch_rows, s.replica_lag_ms FROM migrate_ext.sample s
 		WHERE s.migration_id = g.migration_id AND s.job_id = j.job_id ORDER BY s.taken_at DESC LIMIT 1) l ON true
-	LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE action = 'reject') AS rejected, count(*) FILTER (WHERE action = 'flag') AS flagged
+	LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE action = 'reject') AS rejected, count(*) FILTER (WHERE action = 'flag') AS flagged,
+			count(*) FILTER (WHERE action = 'duplicate') AS duplicates
 		FROM migrate_ext.rejected_row JOIN migrate_ext.mapping m USING (mapping_id) WHERE m.migration_id = g.migration_id) x ON true
 	LEFT JOIN LATERAL (SELECT jsonb_agg(jsonb_build_object('pid', k.pid, 'doing', a.query, 'wait_event', a.wait_event,
 			'rows', k.rows, 'batches', k.batches, 'retries', k.retries, 'last_batch', k.last_batch) ORDER BY k.pid) AS per_worker
@@ -269,7 +270,7 @@ CREATE FUNCTION @extschema@.migrate_progress(migration text DEFAULT NULL)
 		throttle_reason text, error text, sync_state text, sync_rate float8,
 		write_errors bigint, write_error_rate numeric, recent_rows_per_second numeric, mb_per_second numeric,
 		eta_basis text, ranges_done bigint, ranges_total bigint, batch_rows bigint, replica_lag interval,
-		rejected_rows bigint, flagged_rows bigint, per_worker jsonb)
+		rejected_rows bigint, flagged_rows bigint, per_worker jsonb, duplicate_rows bigint)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_progress';
 REVOKE ALL ON FUNCTION @extschema@.migrate_progress(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_progress(text) IS 'how far the backfill is, and what is pending';
@@ -279,7 +280,8 @@ CREATE FUNCTION @extschema@.migrate_rejected(migration text)
 		source_row jsonb, rejected_at timestamptz)
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'migrate_rejected';
 REVOKE ALL ON FUNCTION @extschema@.migrate_rejected(text) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.migrate_rejected(text) IS 'source rows that could not be stored in the target, or met a rule';
+COMMENT ON FUNCTION @extschema@.migrate_rejected(text) IS
+	'source rows that could not be stored in the target, met a rule, or lost their key to another row (dedupe_by)';
 
 CREATE FUNCTION @extschema@.migrate_report(migration text, format text DEFAULT 'markdown')
 	RETURNS text LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_report';

@@ -24,7 +24,7 @@
 	"CASE WHEN r.passes IS NULL OR m.direction = 'reverse' THEN m.filter ELSE concat_ws(' AND ', '(' || m.filter || ')', r.passes) END, " \
 	"CASE WHEN r.in_scope IS NULL OR m.direction = 'forward' THEN m.scope ELSE concat_ws(' AND ', '(' || m.scope || ')', r.in_scope) END, " \
 	"m.capture, m.on_error, m.clears, m.whole_row OR (m.direction = 'forward' AND coalesce(r.whole_row, false)), " \
-	"m.complete, m.owner::oid, g.settings, m.degraded, m.filter, r.any_rule " \
+	"m.complete, m.owner::oid, g.settings, m.degraded, m.filter, r.any_rule, m.dedupe_by, m.dedupe_order " \
 	"FROM migrate_ext.mapping m JOIN migrate_ext.migration g USING (migration_id) " \
 	"CROSS JOIN LATERAL (SELECT string_agg(format('(%s) IS NOT TRUE', condition), ' AND ' ORDER BY mapping_rule_id) FILTER (WHERE action = 'reject') AS passes, " \
 	"string_agg(format('(%s) IS NOT TRUE', scope), ' AND ' ORDER BY mapping_rule_id) FILTER (WHERE action = 'reject') AS in_scope, " \
@@ -40,15 +40,15 @@ mapping_insert(const Mapping *m)
 
 	spi_open_catalog(&scope);
 	spi_run("INSERT INTO migrate_ext.mapping (migration_id, direction, reverse_of, source, "
-			"target, key, filter, scope, capture, on_error, clears, whole_row, owner) VALUES "
+			"target, key, filter, scope, capture, on_error, clears, whole_row, owner, dedupe_by, dedupe_order) VALUES "
 			"($1, CASE WHEN $2 THEN 'reverse' ELSE 'forward' END, nullif($3, 0), $4, $5, $6, $7, "
-			"$8, $9, $10, $11, $12, $13) RETURNING mapping_id",
+			"$8, $9, $10, $11, $12, $13, $14, $15) RETURNING mapping_id",
 			SPI_ARGS(spi_int8(m->migration_id), spi_bool(m->reverse), spi_int8(m->reverse_of),
 					 spi_oid(REGCLASSOID, m->source), spi_oid(REGCLASSOID, m->target),
 					 spi_texts(m->key), spi_text(m->filter),
 					 spi_text(m->scope), spi_text(m->capture), spi_text(m->on_error),
 					 spi_bool(m->clears), spi_bool(m->whole_row),
-					 spi_oid(REGROLEOID, m->owner)));
+					 spi_oid(REGROLEOID, m->owner), spi_texts(m->dedupe_by), spi_texts(m->dedupe_order)));
 	id = spi_get_int8(0, 1);
 	spi_close(&scope);
 	mapping_column_insert_all(id, m->columns);
@@ -82,6 +82,8 @@ read_row(SpiScope *scope, uint64 i)
 	m->degraded = spi_get_bool(i, 17);
 	m->declared_filter = spi_get_text(scope, i, 18);
 	m->has_rules = spi_get_bool(i, 19);
+	m->dedupe_by = spi_get_texts(scope, i, 20);
+	m->dedupe_order = spi_get_texts(scope, i, 21);
 	old = MemoryContextSwitchTo(scope->caller);
 	m->time_zone = setting_text(settings, "time_zone");
 	m->lock_timeout = setting_int(settings, "lock_timeout");

@@ -23,6 +23,8 @@ typedef struct Mapping
 	char	   *declared_filter;	/* without */
 	bool		has_rules;
 	char	   *scope;			/* over the target row, or NULL */
+	List	   *dedupe_by;		/* of char *: expressions; of rows with one key the first is moved */
+	List	   *dedupe_order;	/* of char *: the direction of each */
 	char	   *capture;
 	char	   *on_error;
 	bool		clears;

@@ -50,6 +50,22 @@ rejected_row_list_rule(int64 mapping_id, const char *rule, const char *action, A
 		   SPI_ARGS(spi_int8(mapping_id), spi_text(rule), spi_text(action), array_arg(keys), array_arg(images)));
 }
 
+/*
+ * Lists rows that lost their keys to others, of the keys first (NULL if there are
+ * none).  Those that were listed with some keys, given in one form and another, are
+ * taken off the list before.
+ */
+void
+rejected_row_list_duplicates(int64 mapping_id, ArrayType *keys, ArrayType *also, ArrayType *first, ArrayType *images)
+{
+	spi_change("DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND key = ANY ($2 || $3) AND action = 'duplicate'",
+			   SPI_ARGS(spi_int8(mapping_id), array_arg(keys), array_arg(also)));
+	if (first != NULL)
+		spi_change("INSERT INTO migrate_ext.rejected_row (mapping_id, rule, action, key, row_image) "
+				   "SELECT $1, '" DEDUPE_RULE "', 'duplicate', key, image FROM unnest($2, $3) AS r(key, image)",
+				   SPI_ARGS(spi_int8(mapping_id), array_arg(first), array_arg(images)));
+}
+
 /* Takes rows off the list: those of a rule or, where it is null, those that could not be stored. */
 void
 rejected_row_forget(int64 mapping_id, ArrayType *keys, const char *rule)
@@ -93,7 +109,7 @@ rejected_row_count_failed(int64 migration_id)
 	return n;
 }
 
-/* How many rows of a mapping are listed, for whatever reason? */
+/* How many rows of a mapping are listed because they could not be stored, or met a rule? */
 int64
 rejected_row_count(int64 mapping_id)
 {
@@ -101,7 +117,7 @@ rejected_row_count(int64 mapping_id)
 	int64		n;
 
 	spi_open_catalog(&scope);
-	spi_run_fixed("SELECT count(*) FROM migrate_ext.rejected_row WHERE mapping_id = $1", SPI_ARGS(spi_int8(mapping_id)));
+	spi_run_fixed("SELECT count(*) FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND action <> 'duplicate'", SPI_ARGS(spi_int8(mapping_id)));
 	n = spi_get_int8(0, 1);
 	spi_close(&scope);
 	return n;
@@ -138,13 +154,13 @@ rejected_row_read_keys(int64 mapping_id, const char *rule)
 					 SPI_ARGS(spi_int8(mapping_id), spi_text(rule)));
 }
 
-/* What these columns (of char *) of the source held in the rows that could not be stored, as keys. */
+/* What these columns (of char *) of the source held in the rows that could not be stored or lost their key to another, as keys. */
 ArrayType *
 rejected_row_read_source_keys(int64 mapping_id, List *columns)
 {
 	return read_keys("SELECT array_agg(DISTINCT k.key) FROM migrate_ext.rejected_row r CROSS JOIN LATERAL "
 					 "(SELECT jsonb_object_agg(c, r.row_image -> c) AS key FROM unnest($2) c) k "
-					 "WHERE r.mapping_id = $1 AND r.rule IS NULL AND r.row_image IS NOT NULL",
+					 "WHERE r.mapping_id = $1 AND (r.rule IS NULL OR r.action = 'duplicate') AND r.row_image IS NOT NULL",
 					 SPI_ARGS(spi_int8(mapping_id), spi_texts(columns)));
 }
 

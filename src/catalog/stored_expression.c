@@ -19,6 +19,7 @@ static const struct
 	{"column", "UPDATE migrate_ext.mapping_column SET expression = $2 WHERE mapping_id = $1 AND target_column = $3"},
 	{"filter", "UPDATE migrate_ext.mapping SET filter = $2 WHERE mapping_id = $1 AND $3 IS NULL"},
 	{"scope", "UPDATE migrate_ext.mapping SET scope = $2 WHERE mapping_id = $1 AND $3 IS NULL"},
+	{"dedupe", "UPDATE migrate_ext.mapping SET dedupe_by[$3::int] = $2 WHERE mapping_id = $1"},
 	{"condition", "UPDATE migrate_ext.mapping_rule SET condition = $2 WHERE mapping_rule_id = $1 AND $3 IS NULL"},
 	{"rule scope", "UPDATE migrate_ext.mapping_rule SET scope = $2 WHERE mapping_rule_id = $1 AND $3 IS NULL"},
 };
@@ -37,6 +38,7 @@ stored_expression_list_naming(void)
 				"FROM migrate_ext.mapping m JOIN migrate_ext.mapping_column c USING (mapping_id) "
 				"UNION ALL SELECT 'filter', mapping_id, NULL, source, false, filter FROM migrate_ext.mapping "
 				"UNION ALL SELECT 'scope', mapping_id, NULL, target, true, scope FROM migrate_ext.mapping "
+				"UNION ALL SELECT 'dedupe', mapping_id, d.n::text, source, false, d.text FROM migrate_ext.mapping CROSS JOIN LATERAL unnest(dedupe_by) WITH ORDINALITY d(text, n) "
 				"UNION ALL SELECT 'condition', mapping_rule_id, NULL, m.source, false, condition FROM migrate_ext.mapping_rule r JOIN migrate_ext.mapping m USING (mapping_id) "
 				"UNION ALL SELECT 'rule scope', mapping_rule_id, NULL, m.source, true, r.scope FROM migrate_ext.mapping_rule r JOIN migrate_ext.mapping m USING (mapping_id)) x "
 				"WHERE x.text ~ 'SELECT|::regclass' AND EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = x.source)", SPI_NO_ARGS);

@@ -50,8 +50,10 @@
 #include "catalog/job.h"
 #include "catalog/rejected_row.h"
 #include "copy/quarantine.h"
+#include "copy/requeue.h"
 #include "copy/sync.h"
 #include "projection/projection.h"
+#include "projection/reference.h"
 
 /* A distinct key with the queue rows that name it. */
 typedef struct DirtyEntry
@@ -256,6 +258,7 @@ finish_entries(const Settlement *s, SyncResult *result)
 	int			rows = 0;
 	int			n = 0;
 	int			result_keys = 0;
+	ArrayType  *settled;
 
 	for (int i = 0; i < s->n; i++)
 		rows += s->entries[i].nids;
@@ -275,8 +278,11 @@ finish_entries(const Settlement *s, SyncResult *result)
 	if (n == 0)
 		return;
 	dirty_key_settled(s->m->id, ids, n);
+	settled = construct_array(keys, result_keys, JSONBOID, -1, false, TYPALIGN_INT);
 	if (!s->m->reverse && rejected_row_any(s->m->id))
-		rejected_row_forget(s->m->id, construct_array(keys, result_keys, JSONBOID, -1, false, TYPALIGN_INT), NULL);
+		rejected_row_forget(s->m->id, settled, NULL);
+	if (ref_dedupes(s->m))
+		requeue_list_duplicates(s->m, settled);
 }
 
 /*
@@ -382,42 +388,12 @@ distinct_entries(const DirtyKeyBatch *batch, DirtyEntry *entries)
 static void
 expand_every(const Mapping *m)
 {
-	SpiScope	scope;
-	SPIPlanPtr	plan;
-	Portal		portal;
-	Datum		without;
-	MemoryContext batch;
+	ArrayType  *without;
 
-	/* the latest snapshot, also in a REPEATABLE READ transaction */
 	PushActiveSnapshot(GetLatestSnapshot());
-	without = PointerGetDatum(quarantine_standing(m));
-	spi_open_owner(&scope, m->owner, m->time_zone);
-	plan = SPI_prepare(projection_compare(m, false, without != (Datum) 0 ? KEYS_LEFT_OUT : KEYS_ALL, NULL), without != (Datum) 0 ? 1 : 0, (Oid[]) {JSONBARRAYOID});
-	if (plan == NULL)
-		elog(ERROR, "could not prepare a comparison: %s", SPI_result_code_string(SPI_result));
-	portal = SPI_cursor_open(NULL, plan, &without, NULL, true);
+	without = quarantine_standing(m);
 	PopActiveSnapshot();
-	batch = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext differing keys", ALLOCSET_DEFAULT_SIZES);
-	for (;;)
-	{
-		Datum	   *keys;
-		int			n = 0;
-		MemoryContext old;
-
-		SPI_cursor_fetch(portal, true, SYNC_BATCH_KEYS);
-		if (SPI_processed == 0)
-			break;
-		old = MemoryContextSwitchTo(batch);
-		keys = palloc(sizeof(Datum) * SPI_processed);
-		for (uint64 i = 0; i < SPI_processed; i++)
-			keys[n++] = spi_get_datum(i, 2);
-		dirty_key_add(m->id, construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT), "reconcile", NULL);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(batch);
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(portal);
-	spi_close(&scope);
+	requeue_found(m, projection_compare(m, false, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL, NULL), without, 2, "reconcile");
 }
 
 /* Work for subxact_try. */

@@ -139,11 +139,16 @@ assess_columns(List **findings, const Mapping *m)
 		add(findings, "blocker", name_relation(m->target),
 			psprintf("columns without default that must not be null get no value: %s", join_names(uncovered)),
 			"Give them an expression in \"columns\", or a default.");
-	if (!projection_source_is_unique(m, false))
+	if (ref_dedupes(m))
+		add(findings, "info", name_relation(m->source),
+			psprintf("of several rows with one key of %s only the first by \"dedupe_by\" is moved: writes are queued for a sync, which looks at all of them",
+					 name_relation(m->target)),
+			"migrate_rejected lists the others; setting sync_interval says how far the target may be behind.");
+	else if (!projection_source_is_unique(m, false))
 		add(findings, "warning", name_relation(m->source),
 			psprintf("no unique index on the source shows that only one row has each key of %s",
 					 name_relation(m->target)),
-			"Its writes are then only queued for migrate_sync. Make sure that the keys are unique, or create the index.");
+			"Its writes are then only queued for migrate_sync. Make sure that the keys are unique, create the index, or give \"dedupe_by\".");
 	foreach(lc, m->key)
 	{
 		char	   *copied = projection_copied_column(m, lfirst(lc));

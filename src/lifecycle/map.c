@@ -258,6 +258,8 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 	r->columns = NIL;
 	r->whole_row = false;
 	r->filter = NULL;
+	r->dedupe_by = NIL;
+	r->dedupe_order = NIL;
 	if (given != NULL)
 		columns_check_names(given, m->source, "reverse");
 	for (int i = 0; i < desc->natts; i++)
@@ -316,11 +318,9 @@ read_modes(FunctionCallInfo fcinfo, Mapping *m)
 {
 	m->capture = PG_ARGISNULL(8) ? "trigger" : text_arg(fcinfo, 8);
 	m->on_error = PG_ARGISNULL(9) ? "defer" : text_arg(fcinfo, 9);
-	if (strcmp(m->capture, "watermark") == 0 || strcmp(m->capture, "logical") == 0 ||
-		!PG_ARGISNULL(6))
+	if (strcmp(m->capture, "watermark") == 0 || strcmp(m->capture, "logical") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 !PG_ARGISNULL(6) ? errmsg("\"dedupe_by\" is not supported by this version") :
 				 errmsg("capture \"%s\" is not supported by this version", m->capture),
 				 errhint("CHANGELOG.md lists what each version supports.")));
 	if (strcmp(m->capture, "trigger") != 0 && strcmp(m->capture, "queue") != 0 &&
@@ -334,6 +334,18 @@ read_modes(FunctionCallInfo fcinfo, Mapping *m)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for \"on_error\": \"%s\"", m->on_error),
 				 errhint("It is defer or abort.")));
+}
+
+/* Parses "dedupe_by". */
+static void
+read_dedupe(Mapping *m, const char *text)
+{
+	if (mapping_is_in_place(m))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a mapping in place has no duplicates"),
+				 errdetail("Each row is its own target.")));
+	m->whole_row = expression_for_order(text, "dedupe_by", m->source, &m->dedupe_by, &m->dedupe_order) || m->whole_row;
 }
 
 /* Raises for what the first three arguments must not be. */
@@ -395,6 +407,8 @@ migrate_map(PG_FUNCTION_ARGS)
 		m->filter = e->sql;
 		m->whole_row = m->whole_row || e->whole_row;
 	}
+	if (!PG_ARGISNULL(6))
+		read_dedupe(m, text_arg(fcinfo, 6));
 	m->id = mapping_insert(m);
 
 	reverse = derive_reverse(m, given, copied, filter);

@@ -18,6 +18,7 @@
 #include "catalog/event.h"
 #include "catalog/mapping.h"
 #include "catalog/mapping_rule.h"
+#include "catalog/rejected_row.h"
 #include "copy/quarantine.h"
 #include "lifecycle/lock.h"
 #include "lifecycle/phase.h"
@@ -58,6 +59,11 @@ check_rule(const Mapping *m, const MappingRule *rule)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a mapping in place cannot reject rows"),
 				 errhint("Each row is its own target. Let the column's expression give what such a row shall have, or flag it.")));
+	if (strcmp(rule->name, DEDUPE_RULE) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("a rule cannot be named \"%s\"", DEDUPE_RULE),
+				 errdetail("Rows that lost their key to another one are listed under that name.")));
 	foreach(lc, mapping_rule_list(m->id))
 	{
 		if (strcmp(((MappingRule *) lfirst(lc))->name, rule->name) == 0)

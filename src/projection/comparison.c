@@ -75,7 +75,7 @@ checksum_select(const Mapping *m, int cells, KeyForm side, const char *values, c
 	const char *call = cells > 0 ? sketch_call(m, cells, ref_key_list(m, side, TARGET_ALIAS), values) :
 		projection_checksum_call(values, list_length(m->columns));
 
-	return psprintf("SELECT count(*), count(*)%s, %s%s, %s FROM %s%s", f, call, f,
+	return psprintf("SELECT count(*), count(*)%s, %s%s, %s, 0::bigint FROM %s%s", f, call, f,
 					accepted == NULL ? "0::bigint" :
 					psprintf("count(*) FILTER (WHERE (%s) AND (%s) IS NOT TRUE)", accepted, filter), from,
 					ref_where_condition(span));
@@ -103,9 +103,33 @@ cast_expression_list(const Mapping *m, bool named)
 	return buf.data;
 }
 
+/* A number of source rows, as a subquery. */
+static char *
+count_source(const Mapping *m, const char *condition)
+{
+	return psprintf("(SELECT count(*) FROM %s%s)", ref_source_rows(m), ref_where_condition(condition));
+}
+
+/* The same as below where only one of several rows with one key is moved. */
+static char *
+deduped_checksum(const Mapping *m, int cells, const char *rows, const char *passes, const char *accepted, const KeySpan *span)
+{
+	const char *where = span ? span->source : NULL;
+	char	   *values = cast_expression_list(m, false);
+	char	   *filtered = psprintf("%s%s", rows, ref_where_condition(both(where, passes)));
+
+	return psprintf("SELECT %s, count(*), %s, %s, (SELECT count(*) FROM %s) - count(*) FROM %s", count_source(m, where),
+					cells > 0 ? sketch_call(m, cells, ref_key_list(m, KEY_OF_SOURCE, NULL), values) :
+					projection_checksum_call(values, list_length(m->columns)),
+					accepted == NULL ? "0::bigint" : psprintf("(SELECT count(*) FROM %s%s)", rows,
+															  ref_where_condition(both(where, both(accepted, psprintf("(%s) IS NOT TRUE", passes))))),
+					filtered, ref_moved_rows(m, filtered));
+}
+
 /*
- * Verify: rows, rows that pass the filter, the checksum of their projection or,
- * with cells, its sketch, and rows that would pass if they were not rejected.
+ * Verify: rows, rows that are moved, the checksum of their projection or, with cells, its
+ * sketch, rows that would pass the filter if they were not rejected, and rows that pass but
+ * lost their key to others.
  */
 char *
 projection_source_checksum(const Mapping *m, int cells, bool without, const KeySpan *span)
@@ -116,6 +140,9 @@ projection_source_checksum(const Mapping *m, int cells, bool without, const KeyS
 	without = without && !m->reverse;
 	if (!without && (m->filter == NULL || strcmp(m->filter, accepted) == 0))
 		accepted = NULL;		/* nothing is rejected */
+	if (ref_dedupes(m))
+		return deduped_checksum(m, cells, without ? join_keys(m, rows, KEY_OF_SOURCE, NULL) : rows,
+								both(m->filter, without ? LEFT_OUT : NULL), accepted, span);
 	return checksum_select(m, cells, KEY_OF_SOURCE, cast_expression_list(m, false),
 						   without ? join_keys(m, rows, KEY_OF_SOURCE, NULL) : rows,
 						   both(m->filter, without ? LEFT_OUT : NULL), accepted, span ? span->source : NULL);
@@ -150,7 +177,8 @@ named_target_columns(const Mapping *m)
 char *
 projection_source_columns(const Mapping *m)
 {
-	return psprintf("SELECT %s FROM %s%s", cast_expression_list(m, true), ref_source_rows(m), ref_where_condition(m->filter));
+	return psprintf("SELECT %s FROM %s", cast_expression_list(m, true),
+					ref_moved_rows(m, psprintf("%s%s", ref_source_rows(m), ref_where_condition(m->filter))));
 }
 
 /* Compare: the rows of the target, columns named in the same way. */
@@ -185,8 +213,8 @@ append_sides(StringInfo buf, const Mapping *m, ComparedKeys which, const KeySpan
 		targets = join_keys(m, targets, KEY_OF_TARGET, TARGET_ALIAS);
 		scope = both(scope, LEFT_OUT);
 	}
-	appendStringInfo(buf, "(SELECT true AS migrate_is, %s FROM %s%s) AS s FULL JOIN (SELECT true AS migrate_is, %s FROM %s%s) AS t ON ",
-					 cast_expression_list(m, true), sources, ref_where_condition(filter),
+	appendStringInfo(buf, "(SELECT true AS migrate_is, %s FROM %s) AS s FULL JOIN (SELECT true AS migrate_is, %s FROM %s%s) AS t ON ",
+					 cast_expression_list(m, true), ref_moved_rows(m, psprintf("%s%s", sources, ref_where_condition(filter))),
 					 named_target_columns(m), targets, ref_where_condition(scope));
 }
 
@@ -510,10 +538,12 @@ projection_read_row(const Mapping *m, bool target)
 {
 	KeyForm		form = target ? KEY_OF_TARGET : KEY_OF_SOURCE;
 
-	return psprintf("SELECT %s FROM %s JOIN %s ON %s%s",
+	char	   *rows = psprintf("%s JOIN %s ON %s%s", side_rows(m, form), ref_one_key(m),
+								ref_keys_equal(m, form, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS), ref_where_condition(target ? m->scope : m->filter));
+
+	return psprintf("SELECT %s FROM %s",
 					projection_checksum_call(target ? ref_column_list(m, TARGET_ALIAS ".") : cast_expression_list(m, false), list_length(m->columns)),
-					side_rows(m, form), ref_one_key(m), ref_keys_equal(m, form, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS),
-					ref_where_condition(target ? m->scope : m->filter));
+					target ? rows : ref_moved_rows(m, rows));
 }
 
 /* Shadow read: the keys of the $1 rows of a plain source that were written last, as far as its last blocks, from $2 on, have them. */

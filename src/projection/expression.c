@@ -20,6 +20,7 @@
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
 #include "parser/parse_node.h"
+#include "parser/parse_oper.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
@@ -33,12 +34,14 @@
 #include "projection/expression.h"
 
 #define PREFIX "SELECT "
+#define ORDER_PREFIX "SELECT ORDER BY "
 
 /* What the error context callback needs. */
 typedef struct ParseContext
 {
 	const char *text;
 	const char *what;
+	int			prefix;			/* length of what stands before the text */
 } ParseContext;
 
 /* Lets an error's position point into the expression as the user wrote it. */
@@ -48,10 +51,10 @@ point_into_expression(void *arg)
 	ParseContext *context = arg;
 	int			position = geterrposition();
 
-	if (position > (int) strlen(PREFIX))
+	if (position > context->prefix)
 	{
 		errposition(0);
-		internalerrposition(position - strlen(PREFIX));
+		internalerrposition(position - context->prefix);
 		internalerrquery(context->text);
 	}
 	errcontext("expression of %s: %s", context->what, context->text);
@@ -230,7 +233,7 @@ static Expression *
 analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber attnum,
 		const char *alias)
 {
-	ParseContext context = {text, what};
+	ParseContext context = {text, what, strlen(PREFIX)};
 	ErrorContextCallback callback;
 	char	   *sql = psprintf(PREFIX "%s", text);
 	Relation	rel = relation_open(relid, AccessShareLock);
@@ -289,6 +292,93 @@ char *
 expression_condition_over_target(const char *text, Oid relid)
 {
 	return analyze(text, "scope", relid, InvalidOid, InvalidAttrNumber, TARGET_ALIAS)->sql;
+}
+
+/* Parses the text as a list of what to order by, and as nothing else. */
+static List *
+parse_order(const char *sql)
+{
+	List	   *parsed = raw_parser(sql, RAW_PARSE_DEFAULT);
+	SelectStmt *select = list_length(parsed) == 1 ? (SelectStmt *) linitial_node(RawStmt, parsed)->stmt : NULL;
+
+	if (select == NULL || !IsA(select, SelectStmt) || select->op != SETOP_NONE || select->sortClause == NIL ||
+		select->limitOffset || select->limitCount || select->lockingClause)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("not a list of expressions to order by"),
+				 errhint("Write what would stand behind ORDER BY, such as updated_at DESC, id.")));
+	return select->sortClause;
+}
+
+/* The direction of an item, as written, with the place of nulls. */
+static const char *
+order_direction(const SortBy *item)
+{
+	bool		descending = item->sortby_dir == SORTBY_DESC;
+	bool		nulls_first = item->sortby_nulls == SORTBY_NULLS_DEFAULT ? descending : item->sortby_nulls == SORTBY_NULLS_FIRST;
+
+	if (item->sortby_dir == SORTBY_USING)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("an operator cannot be used to order duplicates"),
+				 errhint("Write ASC or DESC.")));
+	return psprintf("%s NULLS %s", descending ? "DESC" : "ASC", nulls_first ? "FIRST" : "LAST");
+}
+
+/* Parses, checks and deparses one item to order by. */
+static Expression *
+analyze_order_item(ParseState *pstate, Node *node, Oid relid)
+{
+	Expression *result = palloc0(sizeof(Expression));
+	Node	   *expr = transformExpr(pstate, node, EXPR_KIND_SELECT_TARGET);
+	int			level = 0;
+	Oid			less;
+
+	if (IsA(expr, Const))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("a constant orders nothing"),
+				 errhint("Name columns of the source row, not their positions.")));
+	assign_expr_collations(pstate, expr);
+	check_repeatable(pstate, expr);
+	get_sort_group_operators(exprType(expr), true, false, false, &less, NULL, NULL, NULL);
+	result->sql = deparse_qualified(expr, relid, SOURCE_ALIAS);
+	result->whole_row = uses_whole_row(expr, &level);
+	return result;
+}
+
+/*
+ * Parses a list as behind ORDER BY over the row of a relation: the expressions and
+ * their directions.  Returns whether one uses the row as a value.
+ */
+bool
+expression_for_order(const char *text, const char *what, Oid relid, List **expressions, List **directions)
+{
+	char	   *sql = psprintf(ORDER_PREFIX "%s", text);
+	ParseContext context = {text, what, strlen(ORDER_PREFIX)};
+	ErrorContextCallback callback = {error_context_stack, point_into_expression, &context};
+	Relation	rel = relation_open(relid, AccessShareLock);
+	ParseState *pstate = make_state(sql, rel, SOURCE_ALIAS);
+	bool		whole_row = false;
+	ListCell   *lc;
+
+	error_context_stack = &callback;
+	*expressions = NIL;
+	*directions = NIL;
+	foreach(lc, parse_order(sql))
+	{
+		SortBy	   *item = lfirst_node(SortBy, lc);
+
+		Expression *e = analyze_order_item(pstate, item->node, relid);
+
+		whole_row = whole_row || e->whole_row;
+		*expressions = lappend(*expressions, e->sql);
+		*directions = lappend(*directions, (void *) order_direction(item));
+	}
+	error_context_stack = callback.previous;
+	free_parsestate(pstate);
+	relation_close(rel, NoLock);
+	return whole_row;
 }
 
 /*

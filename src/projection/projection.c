@@ -536,14 +536,34 @@ projection_find_target(const Mapping *m, TargetLock lock)
 List *
 projection_upsert_keys(const Mapping *m)
 {
-	return upsert_rows(m, source_of_keys(m, m->filter));
+	return upsert_rows(m, ref_moved_rows(m, source_of_keys(m, m->filter)));
+}
+
+/* Sync: the keys and images of source rows that lost their key, one of $1, to another row. */
+char *
+projection_duplicates_of_keys(const Mapping *m)
+{
+	return ref_duplicates(m, source_of_keys(m, m->filter));
+}
+
+/* The keys, one jsonb a row, that several source rows have. */
+char *
+projection_duplicated_keys(const Mapping *m)
+{
+	StringInfoData columns;
+
+	initStringInfo(&columns);
+	for (int i = 0; i < list_length(m->key); i++)
+		appendStringInfo(&columns, "%s" KEYS_ALIAS ".migrate_k%d", i ? ", " : "", i + 1);
+	return psprintf("SELECT %s FROM %s GROUP BY %s HAVING count(*) > 1 AND num_nulls(%s) = 0", ref_key_json(m, KEY_OF_SET, KEYS_ALIAS),
+					ref_projected_keys(m, ref_source_rows(m), KEYS_ALIAS), columns.data, columns.data);
 }
 
 /* Sync: the same by way of removing them, where that may be done. */
 List *
 projection_replace_keys(const Mapping *m)
 {
-	return list_make1(replace_rows(m, ref_key_set(m), source_of_keys(m, m->filter)));
+	return list_make1(replace_rows(m, ref_key_set(m), ref_moved_rows(m, source_of_keys(m, m->filter))));
 }
 
 /*

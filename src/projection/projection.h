@@ -63,6 +63,8 @@ extern char *projection_source_images(const Mapping *m);
 extern char *projection_lock_source(const Mapping *m);
 extern char *projection_find_target(const Mapping *m, TargetLock lock);
 extern List *projection_upsert_keys(const Mapping *m);
+extern char *projection_duplicates_of_keys(const Mapping *m);
+extern char *projection_duplicated_keys(const Mapping *m);
 extern List *projection_replace_keys(const Mapping *m);
 extern List *projection_delete_keys(const Mapping *m, bool unprojected_only);
 

@@ -93,7 +93,7 @@ bool
 projection_is_queued(const Mapping *m)
 {
 	return !mapping_is_in_place(m) &&
-		(strcmp(m->capture, "queue") == 0 || (m->degraded && !m->reverse) || !projection_source_is_unique(m, false));
+		(strcmp(m->capture, "queue") == 0 || ref_dedupes(m) || (m->degraded && !m->reverse) || !projection_source_is_unique(m, false));
 }
 
 /* Does the mapping give every column of the target that is stored? */

@@ -16,7 +16,7 @@ const Section report_sections[] =
 	"FROM migrate_ext.mappings WHERE migration = $1 ORDER BY mapping"},
 	{"Progress", "progress",
 	"SELECT state, step, blocks_done, blocks_total, percent, rows_written, rows_per_second, eta, "
-	"batches, retries, rejected_rows, flagged_rows, throttle_reason, error FROM migrate_ext.progress WHERE migration = $1"},
+	"batches, retries, rejected_rows, flagged_rows, duplicate_rows, throttle_reason, error FROM migrate_ext.progress WHERE migration = $1"},
 	{"Verification", "verification",
 	"SELECT mapping, target, started_at, source_rows, target_rows, filtered, rejected, deduplicated, "
 	"pending, missing, extra, different, checksum_match, elapsed "

@@ -62,7 +62,7 @@ migrate_progress(PG_FUNCTION_ARGS)
 				"rows_written, rows_per_second, eta, workers, batches, retries, pending_keys, "
 				"oldest_pending, throttle_reason, error, sync_state, sync_rate, write_errors, write_error_rate, "
 				"recent_rows_per_second, mb_per_second, eta_basis, ranges_done, ranges_total, batch_rows, replica_lag, "
-				"rejected_rows, flagged_rows, per_worker FROM migrate_ext.progress " OF_CALLER
+				"rejected_rows, flagged_rows, per_worker, duplicate_rows FROM migrate_ext.progress " OF_CALLER
 				"ORDER BY migration");
 }
 

@@ -148,6 +148,7 @@ typedef struct Side
 	int64		rows;
 	int64		in_scope;
 	int64		rejected;
+	int64		duplicates;		/* which pass, and lost their key to others */
 	Datum		sketch;			/* bytea; 0: there was no row */
 	Checksum	checksum;
 } Side;
@@ -165,6 +166,7 @@ read_side(const Comparing *w, const char *sql, Side *side)
 	side->in_scope = spi_get_int8(0, 2);
 	side->sketch = spi_get_copy(&scope, 0, 3);
 	side->rejected = spi_get_int8(0, 4);
+	side->duplicates = spi_get_int8(0, 5);
 	spi_close(&scope);
 	side->checksum = side->sketch != (Datum) 0 ? sketch_checksum(side->sketch) : (Checksum) {0, 0};
 }
@@ -371,7 +373,8 @@ note_sides(Verification *v, const Side *source, const Side *target)
 {
 	v->source_rows = source->rows;
 	v->rejected = source->rejected;
-	v->filtered = source->rows - source->in_scope - source->rejected;
+	v->deduplicated = source->duplicates;
+	v->filtered = source->rows - source->in_scope - source->rejected - source->duplicates;
 	v->target_rows = target->in_scope;
 	v->source_checksum = source->checksum;
 	v->target_checksum = target->checksum;

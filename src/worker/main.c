@@ -47,6 +47,7 @@
 #include "catalog/stashed_object.h"
 #include "copy/backfill.h"
 #include "copy/quarantine.h"
+#include "copy/requeue.h"
 #include "copy/range_plan.h"
 #include "copy/sync_pass.h"
 #include "worker/launch.h"
@@ -279,7 +280,10 @@ pass_barrier(int64 job_id)
 
 	/* a rollback may have cancelled the job, and another copy may have begun */
 	if (job != NULL && job_advance(job_id, "barrier", "drain"))
+	{
 		mapping_set_complete(job->migration_id, MAPPING_FORWARD, true);
+		requeue_duplicates(migration_get_by_id(job->migration_id));
+	}
 }
 
 /* Waits for the writers of the sources; lock_timeout must not end that wait. */

@@ -104,7 +104,7 @@ SELECT migrate_map('bad', 'bad_source', 'bad_target', filter => 'nope > 1');
 SELECT migrate_map('bad', 'bad_source', 'bad_target', capture => 'magic');
 SELECT migrate_map('bad', 'bad_source', 'bad_target', capture => 'logical');
 SELECT migrate_map('bad', 'bad_source', 'bad_target', on_error => 'ignore');
-SELECT migrate_map('bad', 'bad_source', 'bad_target', dedupe_by => 'id');
+SELECT migrate_map('bad', 'bad_source', 'bad_target', dedupe_by => 'nowhere DESC');
 SELECT migrate_set('bad', 'nope', '1');
 SELECT migrate_set('bad', 'workers', '0');
 SELECT migrate_set('bad', 'workers', 'many');

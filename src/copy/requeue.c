@@ -1,0 +1,125 @@
+/*
+ * requeue.c
+ *		Keys that a query finds become dirty.
+ *
+ * Also the rows that share their key with others (dedupe_by).  Which one is moved
+ * only a look at all of them can tell: the copy takes the first that comes, and
+ * their keys become dirty at its end.  Each sync of such a key lists the rows that
+ * have lost it.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "base/spi.h"
+#include "catalog/dirty_key.h"
+#include "catalog/rejected_row.h"
+#include "copy/requeue.h"
+#include "copy/sync.h"
+#include "projection/projection.h"
+#include "projection/reference.h"
+
+/* A column of the rows that SPI has read, as jsonb[]; those where it is null are left out. */
+static ArrayType *
+read_column(uint64 rows, int column)
+{
+	Datum	   *values = palloc(sizeof(Datum) * Max(rows, 1));
+	int			n = 0;
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		if (!spi_is_null(i, column))
+			values[n++] = spi_get_datum(i, column);
+	}
+	return construct_array(values, n, JSONBOID, -1, false, TYPALIGN_INT);
+}
+
+/*
+ * Adds the keys that a query returns in a column as dirty keys.  It is run as the
+ * mapping's owner, under the latest snapshot also in a REPEATABLE READ transaction;
+ * its parameter $1, unless NULL, is a jsonb[].
+ */
+void
+requeue_found(const Mapping *m, const char *sql, ArrayType *keys, int column, const char *reason)
+{
+	Datum		arg = PointerGetDatum(keys);
+	SpiScope	scope;
+	SPIPlanPtr	plan;
+	Portal		portal;
+	MemoryContext batch;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	plan = SPI_prepare(sql, keys != NULL ? 1 : 0, (Oid[]) {JSONBARRAYOID});
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a search for keys: %s", SPI_result_code_string(SPI_result));
+	portal = SPI_cursor_open(NULL, plan, &arg, NULL, true);
+	PopActiveSnapshot();
+	batch = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext found keys", ALLOCSET_DEFAULT_SIZES);
+	for (;;)
+	{
+		MemoryContext old;
+
+		SPI_cursor_fetch(portal, true, SYNC_BATCH_KEYS);
+		if (SPI_processed == 0)
+			break;
+		old = MemoryContextSwitchTo(batch);
+		dirty_key_add(m->id, read_column(SPI_processed, column), reason, NULL);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(batch);
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+	}
+	SPI_cursor_close(portal);
+	spi_close(&scope);
+}
+
+/* The keys that several rows of a source have become dirty; reads all rows. */
+void
+requeue_duplicates(const Migration *g)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	{
+		Mapping    *m = lfirst(lc);
+
+		if (ref_dedupes(m))
+			requeue_found(m, projection_duplicated_keys(m), NULL, 1, "duplicate");
+	}
+}
+
+/* Lists the rows that have lost one of some keys to others now, and none else of these keys. */
+void
+requeue_list_duplicates(const Mapping *m, ArrayType *keys)
+{
+	SpiScope	scope;
+	ArrayType  *first = NULL;
+	ArrayType  *own;
+	ArrayType  *images = NULL;
+	uint64		n;
+	Datum	   *losers;
+	int			nlosers = 0;
+
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	n = spi_run(projection_duplicates_of_keys(m), SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(keys), false)));
+	losers = palloc(sizeof(Datum) * Max(n, 1));
+	for (uint64 i = 0; i < n; i++)
+	{
+		if (!spi_is_null(i, 3))
+			losers[nlosers++] = spi_get_datum(i, 1);
+	}
+	MemoryContextSwitchTo(scope.caller);
+	if (nlosers > 0)
+	{
+		first = construct_array(losers, nlosers, JSONBOID, -1, false, TYPALIGN_INT);
+		images = read_column(n, 3);
+	}
+	own = read_column(n, 2);
+	spi_close(&scope);
+	rejected_row_list_duplicates(m->id, keys, own, first, images);
+}

@@ -1,0 +1,142 @@
+-- Several source rows with one key of the target: the first in the order of dedupe_by is moved.
+CREATE SCHEMA dedupe;
+SET search_path = dedupe, public;
+CREATE TABLE users (id bigint PRIMARY KEY, email text, name text, seen int, active boolean);
+CREATE TABLE people (email text PRIMARY KEY, user_id bigint NOT NULL UNIQUE, name text, whole text);
+CREATE FUNCTION describe(users) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT $1.id || '/' || $1.seen $$;
+-- the first that a copy meets is never the one that is moved
+INSERT INTO users SELECT i, CASE WHEN i % 3 = 0 THEN 'U' ELSE 'u' END || (i % 70) || '@x', 'n' || i, i % 13, i % 20 <> 0
+	FROM generate_series(1, 200) i;
+INSERT INTO users VALUES (900, 'alone@x', 'alone', 1, true), (901, 'tie@x', 'second', NULL, true), (899, 'tie@x', 'first', NULL, true),
+	(902, 'reject@x', 'left', 1, true), (903, 'reject@x', 'rejected', 9, true);
+
+-- what must be in the target, written by hand
+CREATE VIEW wanted AS SELECT DISTINCT ON (lower(email)) lower(email) AS email, id AS user_id, name, describe(users) AS whole
+	FROM users WHERE active AND name IS DISTINCT FROM 'rejected' ORDER BY lower(email), seen DESC NULLS LAST, id;
+CREATE VIEW wanted_duplicates AS SELECT lower(email) AS email, id FROM users u
+	WHERE active AND name IS DISTINCT FROM 'rejected' AND id NOT IN (SELECT user_id FROM wanted);
+CREATE VIEW verdict AS SELECT
+	(SELECT count(*) FROM ((TABLE wanted EXCEPT TABLE people) UNION ALL (TABLE people EXCEPT TABLE wanted)) x) AS wrong,
+	(SELECT count(*) FROM (
+		(SELECT email, id FROM wanted_duplicates EXCEPT SELECT key ->> 'email', (source_row ->> 'id')::bigint FROM migrate_rejected('dedupe') WHERE action = 'duplicate')
+		UNION ALL (SELECT key ->> 'email', (source_row ->> 'id')::bigint FROM migrate_rejected('dedupe') WHERE action = 'duplicate'
+			EXCEPT ALL SELECT email, id FROM wanted_duplicates)) x) AS wrongly_listed,
+	(SELECT count(*) FROM wanted_duplicates) AS duplicates;
+
+SELECT migrate_create('dedupe') > 0 AS created;
+-- refused
+SELECT migrate_map('dedupe', 'users', 'people', '{"email": "lower(email)", "user_id": "id"}', dedupe_by => '1');
+SELECT migrate_map('dedupe', 'users', 'people', '{"email": "lower(email)", "user_id": "id"}', dedupe_by => 'seen DESC, random()');
+SELECT migrate_map('dedupe', 'users', 'people', '{"email": "lower(email)", "user_id": "id"}', dedupe_by => 'seen USING >');
+SELECT migrate_map('dedupe', 'users', 'people', '{"email": "lower(email)", "user_id": "id"}', dedupe_by => 'seen LIMIT 1');
+SELECT migrate_map('dedupe', 'users', 'people', '{"email": "lower(email)", "user_id": "id"}', dedupe_by => 'seen, nowhere');
+SELECT migrate_map('dedupe', 'users', 'people', '{"email": "lower(email)", "user_id": "id"}', dedupe_by => 'seen; DROP TABLE users');
+SELECT migrate_map('dedupe', 'users', 'users', '{"name": "lower(email)"}', dedupe_by => 'seen');
+
+SELECT migrate_map('dedupe', 'users', 'people', '{"email": "lower(email)", "user_id": "id", "name": "name", "whole": "describe(src)"}',
+	filter => 'active', dedupe_by => 'seen DESC NULLS LAST') AS m \gset
+SELECT dedupe_by, dedupe_order FROM migrate_ext.mapping WHERE mapping_id = :m;
+SELECT migrate_add_rule('dedupe', :m, 'dedupe_by', 'id = 1');
+SELECT migrate_add_rule('dedupe', :m, 'no', $$name = 'rejected'$$) > 0 AS ruled;
+SELECT severity, subject, finding FROM migrate_assess('dedupe') WHERE severity <> 'info';
+SELECT migrate_set('dedupe', 'sync_interval', '0') IS NOT NULL AS set;
+SELECT migrate_start('dedupe');
+CALL migrate_run('dedupe');
+TABLE verdict;
+SELECT source_rows, target_rows, filtered, rejected, deduplicated, pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+SELECT line, rows, explained FROM migrate_ledger('dedupe');
+SELECT rejected_rows, duplicate_rows FROM migrate_progress('dedupe');
+SELECT key, source_row ->> 'id' AS id FROM migrate_rejected('dedupe') WHERE key ->> 'email' = 'tie@x';
+
+-- the one that is moved goes; becomes less; leaves the filter; takes another key; another one passes it
+DELETE FROM users WHERE id = (SELECT user_id FROM people WHERE email = 'u1@x');
+UPDATE users SET seen = -1 WHERE id = (SELECT user_id FROM people WHERE email = 'u2@x');
+UPDATE users SET active = false WHERE id = (SELECT user_id FROM people WHERE email = 'u3@x');
+UPDATE users SET email = 'U5@X' WHERE id = (SELECT user_id FROM people WHERE email = 'u4@x');
+UPDATE users SET seen = 99 WHERE id = (SELECT min(id) FROM wanted_duplicates WHERE email = 'u6@x');
+DELETE FROM users WHERE lower(email) = 'u7@x';
+INSERT INTO users VALUES (910, 'U8@x', 'new', 50, true), (911, 'other@x', 'new', 50, true), (912, 'OTHER@x', 'newer', 51, true);
+-- a row beyond them, and one that meets the rule no more
+UPDATE users SET name = 'rejected' WHERE id = 912;
+UPDATE users SET name = 'let in' WHERE id = 903;
+SELECT source_rows, target_rows, deduplicated, pending > 0 AS pending, missing, extra, different FROM migrate_verify('dedupe');
+SELECT migrate_sync('dedupe') > 0 AS synced;
+TABLE verdict;
+SELECT source_rows, target_rows, filtered, rejected, deduplicated, pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+
+-- many changes at random, in small transactions
+DO $$
+BEGIN
+	PERFORM setseed(0.5);
+	FOR i IN 1..300 LOOP
+		CASE (random() * 4)::int
+			WHEN 0 THEN DELETE FROM users WHERE id = (random() * 200)::int;
+			WHEN 1 THEN UPDATE users SET seen = (random() * 20)::int WHERE id BETWEEN i AND i + 2;
+			WHEN 2 THEN UPDATE users SET email = 'u' || (random() * 90)::int || '@x' WHERE id = (random() * 200)::int;
+			WHEN 3 THEN INSERT INTO users SELECT 1000 + i, 'u' || (random() * 90)::int || '@x', 'r' || i, (random() * 20)::int, true;
+			ELSE UPDATE users SET active = NOT active WHERE id = (random() * 200)::int;
+		END CASE;
+		IF i % 25 = 0 THEN
+			PERFORM migrate_sync('dedupe');
+		END IF;
+	END LOOP;
+	PERFORM migrate_sync('dedupe');
+END $$;
+SELECT wrong, wrongly_listed, duplicates > 20 AS duplicates FROM verdict;
+SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+-- damage is found, by the sketch and by ranges, and repaired
+UPDATE people SET name = 'damaged' WHERE email = 'u10@x';
+DELETE FROM people WHERE email = 'alone@x';
+INSERT INTO people VALUES ('extra@x', -1, 'extra', '');
+SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+SELECT kind, key, columns FROM migrate_divergence('dedupe') ORDER BY 1;
+SELECT migrate_repair('dedupe');
+TABLE migrate_ext.dirty_key;
+SELECT wrong, wrongly_listed FROM verdict;
+SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+SELECT reads > 0 AS read, mismatches FROM migrate_shadow_read('dedupe', 50);
+
+-- after the cutover rows that lost their key stay on the old side, and are no difference
+CREATE TABLE before_cutover AS SELECT id FROM wanted_duplicates;
+SELECT migrate_cutover('dedupe', 'switch', force => true, reason => 'a row is rejected');
+UPDATE people SET name = 'after' WHERE email = 'u11@x';
+DELETE FROM people WHERE email = 'u12@x';
+SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+SELECT count(*) AS lost FROM before_cutover WHERE id NOT IN (SELECT id FROM users);
+SELECT name FROM users WHERE id = (SELECT user_id FROM people WHERE email = 'u11@x');
+-- back, and forth again: the list is that of the rows as they are now
+SELECT migrate_rollback('dedupe');
+SELECT migrate_start('dedupe');
+CALL migrate_run('dedupe');
+SELECT wrong, wrongly_listed FROM verdict;
+SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+TRUNCATE users;
+SELECT migrate_sync('dedupe') > 0 AS synced;
+SELECT wrong, wrongly_listed, duplicates, (SELECT count(*) FROM people) AS people FROM verdict;
+SELECT migrate_rollback('dedupe');
+SELECT migrate_drop('dedupe');
+
+-- no key at all on the source, partitions, a composite key, rows that are the same: whichever is moved
+CREATE TABLE log (day date, kind text, n int, note text) PARTITION BY RANGE (day);
+CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE log_2 (note text, n int, kind text, day date);
+ALTER TABLE log ATTACH PARTITION log_2 FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+CREATE TABLE last_log (month date, kind text, n int, note text, PRIMARY KEY (month, kind));
+INSERT INTO log SELECT date '2026-01-01' + i % 59, 'k' || i % 7, i % 5, 'x' || i % 3 FROM generate_series(1, 500) i;
+INSERT INTO log SELECT * FROM log LIMIT 100;
+SELECT migrate_create('dedupe') > 0 AS created;
+SELECT migrate_map('dedupe', 'log', 'last_log', '{"month": "date_trunc(''month'', day)", "kind": "kind", "n": "n", "note": "note"}',
+	dedupe_by => 'day DESC, n') > 0 AS mapped;
+SELECT migrate_set('dedupe', 'sync_interval', '0') IS NOT NULL AS set;
+SELECT migrate_start('dedupe');
+CALL migrate_run('dedupe');
+SELECT source_rows, target_rows, deduplicated, pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+DELETE FROM log WHERE (day, kind) IN (SELECT max(day), kind FROM log GROUP BY kind, date_trunc('month', day));
+SELECT migrate_sync('dedupe') > 0 AS synced;
+SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+SELECT count(*) AS wrong FROM (SELECT DISTINCT ON (date_trunc('month', day), kind) kind, day, n FROM log ORDER BY date_trunc('month', day), kind, day DESC, n) w
+	FULL JOIN last_log t ON t.kind = w.kind AND t.month = date_trunc('month', w.day)::date WHERE t.n IS DISTINCT FROM w.n;
+SELECT migrate_rollback('dedupe');
+SELECT migrate_drop('dedupe');
+SET client_min_messages = warning;
+DROP SCHEMA dedupe CASCADE;
