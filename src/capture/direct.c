@@ -229,7 +229,7 @@ direct_plan(const Mapping *m, Oid relid, MemoryContext parent)
 	bool		usable;
 
 	d->context = context;
-	usable = !ref_dedupes(m) && projection_source_is_unique(m, true) && fill_plan(d, m, relid);
+	usable = projection_source_is_unique(m, true) && fill_plan(d, m, relid);
 	MemoryContextSwitchTo(old);
 	if (!usable)
 	{

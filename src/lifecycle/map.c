@@ -345,7 +345,7 @@ read_dedupe(Mapping *m, const char *text)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a mapping in place has no duplicates"),
 				 errdetail("Each row is its own target.")));
-	m->whole_row = expression_for_order(text, "dedupe_by", m->source, &m->dedupe_by, &m->dedupe_order) || m->whole_row;
+	expression_for_order(text, "dedupe_by", m->source, &m->dedupe_by, &m->dedupe_order);
 }
 
 /* Raises for what the first three arguments must not be. */

@@ -326,12 +326,10 @@ order_direction(const SortBy *item)
 }
 
 /* Parses, checks and deparses one item to order by. */
-static Expression *
+static char *
 analyze_order_item(ParseState *pstate, Node *node, Oid relid)
 {
-	Expression *result = palloc0(sizeof(Expression));
 	Node	   *expr = transformExpr(pstate, node, EXPR_KIND_SELECT_TARGET);
-	int			level = 0;
 	Oid			less;
 
 	if (IsA(expr, Const))
@@ -342,16 +340,14 @@ analyze_order_item(ParseState *pstate, Node *node, Oid relid)
 	assign_expr_collations(pstate, expr);
 	check_repeatable(pstate, expr);
 	get_sort_group_operators(exprType(expr), true, false, false, &less, NULL, NULL, NULL);
-	result->sql = deparse_qualified(expr, relid, SOURCE_ALIAS);
-	result->whole_row = uses_whole_row(expr, &level);
-	return result;
+	return deparse_qualified(expr, relid, SOURCE_ALIAS);
 }
 
 /*
  * Parses a list as behind ORDER BY over the row of a relation: the expressions and
- * their directions.  Returns whether one uses the row as a value.
+ * their directions.
  */
-bool
+void
 expression_for_order(const char *text, const char *what, Oid relid, List **expressions, List **directions)
 {
 	char	   *sql = psprintf(ORDER_PREFIX "%s", text);
@@ -359,7 +355,6 @@ expression_for_order(const char *text, const char *what, Oid relid, List **expre
 	ErrorContextCallback callback = {error_context_stack, point_into_expression, &context};
 	Relation	rel = relation_open(relid, AccessShareLock);
 	ParseState *pstate = make_state(sql, rel, SOURCE_ALIAS);
-	bool		whole_row = false;
 	ListCell   *lc;
 
 	error_context_stack = &callback;
@@ -369,16 +364,13 @@ expression_for_order(const char *text, const char *what, Oid relid, List **expre
 	{
 		SortBy	   *item = lfirst_node(SortBy, lc);
 
-		Expression *e = analyze_order_item(pstate, item->node, relid);
 
-		whole_row = whole_row || e->whole_row;
-		*expressions = lappend(*expressions, e->sql);
+		*expressions = lappend(*expressions, analyze_order_item(pstate, item->node, relid));
 		*directions = lappend(*directions, (void *) order_direction(item));
 	}
 	error_context_stack = callback.previous;
 	free_parsestate(pstate);
 	relation_close(rel, NoLock);
-	return whole_row;
 }
 
 /*

@@ -543,7 +543,9 @@ projection_upsert_keys(const Mapping *m)
 char *
 projection_duplicates_of_keys(const Mapping *m)
 {
-	return ref_duplicates(m, source_of_keys(m, m->filter));
+	/* not a join: keys may be equal and not the same */
+	return ref_duplicates(m, psprintf("%s WHERE EXISTS (SELECT FROM %s WHERE %s)%s", ref_source_rows(m), ref_key_set(m),
+									  ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL), ref_and_condition(m->filter)));
 }
 
 /* The keys, one jsonb a row, that several source rows have. */

@@ -364,11 +364,7 @@ ref_moved_rows(const Mapping *m, const char *rows)
 	if (!ref_dedupes(m))
 		return (char *) rows;
 	key = collated_key(m);
-	if (!m->whole_row)
-		return psprintf("(SELECT DISTINCT ON (%s) " SOURCE_ALIAS ".* FROM %s ORDER BY %s, %s) AS " SOURCE_ALIAS, key, rows, key, row_order(m));
-	/* the row keeps its type */
-	return psprintf("(SELECT DISTINCT ON (%s) " SOURCE_ALIAS " AS migrate_row FROM %s ORDER BY %s, %s) AS migrate_r "
-					"CROSS JOIN LATERAL unnest(ARRAY[migrate_r.migrate_row]) AS " SOURCE_ALIAS, key, rows, key, row_order(m));
+	return psprintf("(SELECT DISTINCT ON (%s) " SOURCE_ALIAS ".* FROM %s ORDER BY %s, %s) AS " SOURCE_ALIAS, key, rows, key, row_order(m));
 }
 
 /*

@@ -122,7 +122,7 @@ CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM ('2026-01-01') TO ('2026-02-
 CREATE TABLE log_2 (note text, n int, kind text, day date);
 ALTER TABLE log ATTACH PARTITION log_2 FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
 CREATE TABLE last_log (month date, kind text, n int, note text, PRIMARY KEY (month, kind));
-INSERT INTO log SELECT date '2026-01-01' + i % 59, 'k' || i % 7, i % 5, 'x' || i % 3 FROM generate_series(1, 500) i;
+INSERT INTO log SELECT date '2026-01-01' + i % 59, 'k' || i % 2, i % 2, 'x' || i % 11 FROM generate_series(1, 500) i;
 INSERT INTO log SELECT * FROM log LIMIT 100;
 SELECT migrate_create('dedupe') > 0 AS created;
 SELECT migrate_map('dedupe', 'log', 'last_log', '{"month": "date_trunc(''month'', day)", "kind": "kind", "n": "n", "note": "note"}',
@@ -136,6 +136,27 @@ SELECT migrate_sync('dedupe') > 0 AS synced;
 SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
 SELECT count(*) AS wrong FROM (SELECT DISTINCT ON (date_trunc('month', day), kind) kind, day, n FROM log ORDER BY date_trunc('month', day), kind, day DESC, n) w
 	FULL JOIN last_log t ON t.kind = w.kind AND t.month = date_trunc('month', w.day)::date WHERE t.n IS DISTINCT FROM w.n;
+SELECT migrate_rollback('dedupe');
+SELECT migrate_drop('dedupe');
+
+-- keys that are equal and not the same
+CREATE TABLE price (id int PRIMARY KEY, amount numeric);
+CREATE TABLE amount (amount numeric PRIMARY KEY, id int);
+INSERT INTO price VALUES (1, 1.0), (2, 1.00), (3, 1.000), (4, 2);
+SELECT migrate_create('dedupe') > 0 AS created;
+SELECT migrate_map('dedupe', 'price', 'amount', dedupe_by => 'id DESC') > 0 AS mapped;
+SELECT migrate_set('dedupe', 'sync_interval', '0') IS NOT NULL AS set;
+SELECT migrate_start('dedupe');
+CALL migrate_run('dedupe');
+INSERT INTO price VALUES (5, 1);
+SELECT migrate_sync('dedupe');
+TABLE amount;
+SELECT key, source_row FROM migrate_rejected('dedupe') ORDER BY source_row;
+DELETE FROM price WHERE id IN (3, 5);
+SELECT migrate_sync('dedupe');
+TABLE amount;
+SELECT key, source_row FROM migrate_rejected('dedupe') ORDER BY source_row;
+SELECT deduplicated, pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
 SELECT migrate_rollback('dedupe');
 SELECT migrate_drop('dedupe');
 SET client_min_messages = warning;
