@@ -83,6 +83,8 @@ static const SettingDef definitions[] =
 	{"soak_time", SETTING_SECONDS, "86400", 0, INT_MAX},
 	{"retention", SETTING_SECONDS, "2592000", 0, INT_MAX},
 	{"old_side", SETTING_CHOICE, "drop", 0, 0, "drop|archive|keep"},
+	{"rename_columns", SETTING_BOOL, "off", 0, 0},
+	{"carry_not_null", SETTING_BOOL, "on", 0, 0},
 };
 
 /* Finds a definition; an unknown name is an error that lists the known ones. */

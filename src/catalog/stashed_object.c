@@ -127,3 +127,11 @@ stashed_object_failed(int64 id, const char *sqlstate, const char *error)
 	spi_change("UPDATE migrate_ext.stashed_object SET sqlstate = $2, error = $3 WHERE stashed_object_id = $1",
 		   SPI_ARGS(spi_int8(id), spi_text(sqlstate), spi_text(error)));
 }
+
+/* Forgets what a worker was to do about a constraint. */
+void
+stashed_object_forget(int64 migration_id, Oid relation, const char *name)
+{
+	spi_change("DELETE FROM migrate_ext.stashed_object WHERE migration_id = $1 AND kind = '" STASH_VALIDATION "' AND relation = $2 AND name = $3",
+			   SPI_ARGS(spi_int8(migration_id), spi_oid(REGCLASSOID, relation), spi_text(name)));
+}

@@ -32,6 +32,7 @@ extern int64 stashed_object_count(int64 migration_id);
 extern char *stashed_object_first_error(int64 migration_id, char **sqlstate);
 extern void stashed_object_clear_errors(int64 migration_id);
 extern void stashed_object_restored(int64 id);
+extern void stashed_object_forget(int64 migration_id, Oid relation, const char *name);
 extern void stashed_object_failed(int64 id, const char *sqlstate, const char *error);
 
 #endif							/* MIGRATE_STASHED_OBJECT_H */

@@ -27,7 +27,7 @@ typedef struct SwapStep
 	Oid			locked;			/* to be locked, too; or InvalidOid */
 	char	   *severity;		/* of what is in the way, or NULL */
 	char	   *problem;
-	const char *mark;			/* before an OID that stands for a name: see migrate_ext.named */
+	const char *mark;			/* before an OID that stands for a name: see migrate_ext.named; NULL: there is none */
 	List	   *script;			/* of char *: what makes a materialized view again, later; or NIL */
 } SwapStep;
 

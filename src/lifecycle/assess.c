@@ -23,6 +23,7 @@
 #include "capture/trigger.h"
 #include "catalog/mapping.h"
 #include "lifecycle/assess.h"
+#include "lifecycle/contract.h"
 #include "lifecycle/phase.h"
 #include "lifecycle/swap.h"
 #include "projection/key.h"
@@ -210,6 +211,27 @@ assess_in_place(List **findings, const Mapping *m)
 	relation_close(rel, NoLock);
 }
 
+/* What the old columns of a table in place take along when they go. */
+static void
+assess_old_columns(List **findings, const Migration *g)
+{
+	ListCell   *lc;
+
+	foreach(lc, strcmp(setting_text(g->settings, "old_side"), "drop") == 0 ? contract_list_columns(g) : NIL)
+	{
+		OldColumn  *c = lfirst(lc);
+		char	   *along = contract_goes_along(c);
+		char	   *dependents = contract_find_dependents(c);
+
+		if (along != NULL)
+			add(findings, "info", contract_name(c), psprintf("at the cleanup it goes, and with it: %s", along),
+				"Give the new columns what they need of it before the cutover: defaults, indexes, constraints.");
+		if (dependents != NULL)
+			add(findings, "info", contract_name(c), psprintf("the cleanup cannot drop it as long as there is: %s", dependents),
+				"Point that at the new columns after the cutover, or set old_side to keep.");
+	}
+}
+
 /* The columns of a table, as "a, b", to which none of the mappings writes; NULL if there are none. */
 static char *
 list_not_written(Oid relid, List *mappings)
@@ -361,6 +383,7 @@ assess_migration(const Migration *g)
 		if (mapping_is_in_place(m))
 			assess_in_place(&findings, m);
 	}
+	assess_old_columns(&findings, g);
 	if (phase_is(g, "planned") && !setting_bool(g->settings, "allow_nonempty_target") &&
 		mappings != NIL && assess_target_has_rows(g, &target))
 		add(&findings, "blocker", name_relation(target), "it holds rows already",

@@ -24,6 +24,7 @@
 #include "catalog/job.h"
 #include "catalog/mapping.h"
 #include "catalog/swap_step.h"
+#include "lifecycle/contract.h"
 #include "lifecycle/cutover.h"
 #include "lifecycle/gate.h"
 #include "lifecycle/phase.h"
@@ -120,7 +121,8 @@ work_retire(void *arg)
 /*
  * migrate_cleanup(migration text, force boolean, reason text) RETURNS text: the
  * phase.  Removes triggers and what is still owed to the old side, which is
- * dropped, archived or kept, as setting old_side says.  There is no way back.
+ * dropped, archived or kept, as setting old_side says: old tables, and in place old
+ * columns.  There is no way back.
  *
  * Locks both sides, and tables that foreign keys of the old side refer to, in
  * ACCESS EXCLUSIVE mode for that moment.
@@ -132,6 +134,8 @@ migrate_cleanup(PG_FUNCTION_ARGS)
 	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	char	   *reason = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	Retirement	r;
+	List	   *in_place = NIL;
+	char	   *columns;
 	ListCell   *lc;
 
 	if (PG_ARGISNULL(0))
@@ -147,15 +151,20 @@ migrate_cleanup(PG_FUNCTION_ARGS)
 		identity_require_relation_owner(lfirst_oid(lc));	/* it may have changed since it was mapped */
 	retire_check_other_migrations(g, r.relids);
 	r.names = list_names(r.relids);
+	foreach(lc, contract_list_columns(g))
+		in_place = list_append_unique_oid(in_place, ((OldColumn *) lfirst(lc))->relation);
+	if (strcmp(r.way, "keep") != 0)
+		retire_check_other_migrations(g, in_place);
 	job_cancel_all(g->id);
-	cutover_lock(g, true, strcmp(r.way, "drop") == 0 ? retire_list_parents(r.relids) : NIL);
+	cutover_lock(g, true, strcmp(r.way, "drop") == 0 ? retire_list_parents(list_concat_copy(r.relids, in_place)) : NIL);
 
 	trigger_remove_all(g);
+	columns = contract_finish(g, r.way);
 	own_ddl_run(work_retire, &r);
 	dirty_key_delete_all(g->id, MAPPING_FORWARD);
 	dirty_key_delete_all(g->id, MAPPING_REVERSE);
 	swap_step_delete_all(g->id);
-	phase_move(g, "done", psprintf("{\"old_side\": \"%s\", \"tables\": %s, \"locked_ms\": %.1f}",
-								   r.way, event_json_string(r.names), cutover_elapsed_ms()), reason);
+	phase_move(g, "done", psprintf("{\"old_side\": \"%s\", \"tables\": %s, \"columns\": %s, \"locked_ms\": %.1f}",
+								   r.way, event_json_string(r.names), event_json_string(columns), cutover_elapsed_ms()), reason);
 	PG_RETURN_TEXT_P(cstring_to_text(g->phase));
 }

@@ -28,6 +28,7 @@
 #include "catalog/old_side.h"
 #include "catalog/write_error.h"
 #include "copy/sync_pass.h"
+#include "lifecycle/contract.h"
 #include "lifecycle/cutover.h"
 #include "lifecycle/gate.h"
 #include "lifecycle/lock.h"
@@ -313,7 +314,7 @@ migrate_cutover(PG_FUNCTION_ARGS)
 	wait_for_old_snapshots(g);
 	sync_wanted_hook(g, MAPPING_REVERSE);	/* before anybody waits for the locks */
 	analyze_targets(g);
-	steps = strcmp(method, "swap") == 0 ? swap_prepare(g) : NIL;
+	steps = list_concat(strcmp(method, "swap") == 0 ? swap_prepare(g) : NIL, contract_steps(g));
 
 	cutover_lock(g, true, swap_locked(steps));
 	check_drained(g, cutover_drain(g, MAPPING_FORWARD));

@@ -23,6 +23,7 @@
 #include "catalog/write_error.h"
 #include "lifecycle/assess.h"
 #include "lifecycle/check.h"
+#include "lifecycle/contract.h"
 #include "lifecycle/gate.h"
 #include "lifecycle/phase.h"
 #include "lifecycle/retire.h"
@@ -189,6 +190,13 @@ measure_old_side(List **results, const Migration *g)
 		dependents = retire_find_dependents(g, lfirst_oid(lc));
 		add(results, psprintf("what depends on %s", name), "nothing", dependents ? dependents : "nothing", dependents == NULL);
 	}
+	foreach(lc, strcmp(setting_text(g->settings, "old_side"), "drop") == 0 ? contract_list_columns(g) : NIL)
+	{
+		char	   *dependents = contract_find_dependents(lfirst(lc));
+
+		add(results, psprintf("what depends on %s", contract_name(lfirst(lc))), "nothing", dependents ? dependents : "nothing",
+			dependents == NULL);
+	}
 }
 
 /* Is the new side proven, so that the old one may go? */
@@ -224,7 +232,7 @@ measure_end(List **results, const Migration *g)
 			"clean, in one snapshot, and newer than the last change", measured, clean);
 	}
 	if (stashed_object_count(g->id) > 0)
-		add(results, "foreign keys and materialized views made again", "all",
+		add(results, "constraints validated, materialized views made again", "all",
 			psprintf("%lld are not", (long long) stashed_object_count(g->id)), false);
 	measure_old_side(results, g);
 	measured = migration_signed_off(g->id);

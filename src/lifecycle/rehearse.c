@@ -3,18 +3,20 @@
  *		migrate_rehearse: what would happen, tried for real and taken back.
  *
  * A sample of source rows goes through the projection into the real target, with
- * its constraints and triggers; then, where a swap makes sense, the swap itself
- * is done and the checks are run.  Either is in a subtransaction that is always
- * rolled back.
+ * its constraints and triggers, or in place into one like it; then, where a swap
+ * makes sense, the swap itself is done and the checks are run.  Either is in a
+ * subtransaction that is always rolled back.
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -166,15 +168,34 @@ work_drop_keys(void *arg)
 	spi_close(&scope);
 }
 
+/* Where rows in place are tried. */
+#define STAND_IN "pg_temp.migrate_rehearsal"
+
+/*
+ * Work for own_ddl_run: a table like that of a mapping in place.  To try rows where they
+ * are would keep the application from writing them until all is rolled back.
+ */
+static void
+work_stand_in(void *arg)
+{
+	Rehearsal  *r = arg;
+	SpiScope	scope;
+
+	spi_open_catalog(&scope);
+	spi_run(psprintf("CREATE TEMPORARY TABLE migrate_rehearsal (LIKE %s INCLUDING ALL)", quote_relation(r->m->target)), SPI_NO_ARGS);
+	spi_run(psprintf("GRANT SELECT, INSERT ON " STAND_IN " TO %s", quote_identifier(GetUserNameFromId(r->m->owner, false))), SPI_NO_ARGS);
+	spi_close(&scope);
+}
+
 static int64
-target_size(const Mapping *m)
+size_of(Oid relid)
 {
 	SpiScope	scope;
 	int64		size;
 
 	spi_open_catalog(&scope);
 	spi_run("SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint FROM "
-			"(SELECT $1 UNION SELECT relid FROM pg_partition_tree($1)) x (relid)", SPI_ARGS(spi_oid(REGCLASSOID, m->target)));
+			"(SELECT $1 UNION SELECT relid FROM pg_partition_tree($1)) x (relid)", SPI_ARGS(spi_oid(REGCLASSOID, relid)));
 	size = spi_get_int8(0, 1);
 	spi_close(&scope);
 	return size;
@@ -187,18 +208,28 @@ work_sample(void *arg)
 	Rehearsal  *r = arg;
 	int64		size;
 	int			n;
+	Oid			into = r->m->target;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	deconstruct_array(sample_keys(r->m, 2 * r->sample_rows), JSONBOID, -1, false, TYPALIGN_INT, &r->keys, NULL, &n);
 	PopActiveSnapshot();
 	r->tried = Min(n, r->sample_rows);
-	r->statements = projection_upsert_keys(r->m);
-	own_ddl_run(work_drop_keys, r);
+	if (mapping_is_in_place(r->m))
+	{
+		r->statements = list_make1(projection_insert_images(r->m, STAND_IN));
+		own_ddl_run(work_stand_in, r);
+		into = get_relname_relid("migrate_rehearsal", LookupExplicitNamespace("pg_temp", false));
+	}
+	else
+	{
+		r->statements = projection_upsert_keys(r->m);
+		own_ddl_run(work_drop_keys, r);
+	}
 	spi_change("SET CONSTRAINTS ALL IMMEDIATE", SPI_NO_ARGS);
-	size = target_size(r->m);
+	size = size_of(into);
 	for (int i = 0; i < r->tried; i += BATCH)
 		try_keys(r, i, Min(i + BATCH, r->tried));
-	r->bytes = target_size(r->m) - size;
+	r->bytes = size_of(into) - size;
 }
 
 /* The swap, as far as it goes. */
@@ -346,7 +377,7 @@ migrate_rehearse(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("sample_rows must lie between 1 and %d", MAX_ROWS)));
 	phase_require(g, "migrate_rehearse", PHASES("planned", "rolled_back", "dual_write", "backfill", "shadow"));
-	foreach(lc, migration_is_capturing(g) ? NIL : mapping_select(mapping_list(g->id, MAPPING_FORWARD), false))
+	foreach(lc, migration_is_capturing(g) ? NIL : mapping_list(g->id, MAPPING_FORWARD))
 	{
 		Rehearsal	r = {g, lfirst(lc), n, CurrentMemoryContext};
 		ErrorData  *error = subxact_probe(work_sample, &r);

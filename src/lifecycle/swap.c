@@ -188,7 +188,7 @@ fill_in_names(const char *text, const char *mark)
 	const char *found;
 
 	initStringInfo(&buf);
-	while ((found = strstr(p, mark)) != NULL)
+	while (mark != NULL && (found = strstr(p, mark)) != NULL)
 	{
 		char	   *end;
 		Oid			relid = strtoul(found + strlen(mark), &end, 10);
@@ -244,7 +244,7 @@ want_worker(const Migration *g, const SwapStep *step)
 	StashedObject o = {0};
 
 	if (!OidIsValid(step->relation) || !mapping_relation_exists(step->relation) ||
-		(step->script == NIL && strcmp(step->kind, "foreign key") != 0))
+		(step->script == NIL && strcmp(step->kind, "foreign key") != 0 && strcmp(step->kind, "not null") != 0))
 		return;
 	o.kind = step->script ? STASH_MATVIEW : STASH_VALIDATION;
 	o.relation = step->relation;

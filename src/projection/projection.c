@@ -539,6 +539,32 @@ projection_upsert_keys(const Mapping *m)
 	return upsert_rows(m, ref_moved_rows(m, source_of_keys(m, m->filter)));
 }
 
+/* Rehearsal in place: the whole rows of keys $1 as they would be, into another table of the same form. */
+char *
+projection_insert_images(const Mapping *m, const char *into)
+{
+	Relation	rel = relation_open(m->source, AccessShareLock);
+	StringInfoData columns;
+	StringInfoData values;
+
+	initStringInfo(&columns);
+	initStringInfo(&values);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+		const char *quoted = quote_identifier(NameStr(att->attname));
+		MappingColumn *c;
+
+		if (att->attisdropped || att->attgenerated)
+			continue;
+		c = projection_column(m, NameStr(att->attname));
+		appendStringInfo(&columns, "%s%s", columns.len ? ", " : "", quoted);
+		appendStringInfo(&values, "%s%s", values.len ? ", " : "", c ? c->expression : psprintf(SOURCE_ALIAS ".%s", quoted));
+	}
+	relation_close(rel, NoLock);
+	return psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s", into, columns.data, values.data, source_of_keys(m, NULL));
+}
+
 /* Sync: the keys and images of source rows that lost their key, one of $1, to another row. */
 char *
 projection_duplicates_of_keys(const Mapping *m)

@@ -34,6 +34,8 @@ SELECT severity, finding FROM migrate_assess('ip');
 -- what should be: the new columns by the old ones
 CREATE VIEW ip_wrong AS SELECT id, cents, name, price, title, note, code, "o'Brien; --" FROM ip
 	WHERE (price, title, code, "o'Brien; --") IS DISTINCT FROM (cents / 100.0, upper(name), ip_slug(nullif(note, 'fails')), note);
+-- a null in a new column is the test's
+SELECT migrate_set('ip', 'carry_not_null', 'off');
 SELECT migrate_start('ip');
 SELECT regexp_replace(tgname, '[0-9]+', 'N') AS tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'ip'::regclass ORDER BY 1;
 

@@ -56,3 +56,23 @@ DO $$ BEGIN
 	END LOOP; END $$;
 SELECT migrate_drop('re');
 DROP TABLE re_parent, re_child, re_parent_new, re_child_new;
+
+-- in place: in a table like it, as another table's owner; the rows themselves are not touched
+CREATE ROLE re_owner;
+CREATE TABLE re_place (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, cents int NOT NULL, price numeric CHECK (price < 9), twice int GENERATED ALWAYS AS (cents * 2) STORED,
+	"o'Brien; --" text);
+INSERT INTO re_place (cents) SELECT i FROM generate_series(1, 1000) i;
+ANALYZE re_place;
+ALTER TABLE re_place OWNER TO re_owner;
+SELECT migrate_create('re') > 0 AS created;
+SELECT migrate_map('re', 're_place', 're_place', '{"price": "cents / 100.0", "o''Brien; --": "cents::text"}') > 0 AS mapped;
+BEGIN;
+SELECT rows_tried, rows_ok, rows_rejected, rows_per_second > 0 AS rate, estimated_size > 0 AS size,
+	(SELECT jsonb_agg(e - 'for_example' ORDER BY e ->> 'sqlstate') FROM jsonb_array_elements(errors) e) AS errors FROM migrate_rehearse('re');
+SELECT count(*) AS locks FROM pg_locks WHERE relation = 're_place'::regclass AND mode NOT IN ('AccessShareLock') AND pid = pg_backend_pid();
+COMMIT;
+SELECT count(price), pg_current_xact_id_if_assigned() FROM re_place;
+SELECT count(*) FROM pg_class WHERE relname = 'migrate_rehearsal';
+SELECT migrate_drop('re');
+DROP TABLE re_place;
+DROP ROLE re_owner;
