@@ -9,6 +9,11 @@ CREATE FUNCTION migrate_ext.reject_write() RETURNS trigger
 REVOKE ALL ON FUNCTION migrate_ext.reject_write() FROM PUBLIC;
 COMMENT ON FUNCTION migrate_ext.reject_write() IS 'rejects writes to the side that a cutover replaced, or that is frozen';
 
+CREATE FUNCTION migrate_ext.capture_lookup() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'migrate_capture_lookup';
+REVOKE ALL ON FUNCTION migrate_ext.capture_lookup() FROM PUBLIC;
+COMMENT ON FUNCTION migrate_ext.capture_lookup() IS 'notes changes of tables that expressions read: the keys that they concern become dirty';
+
 CREATE FUNCTION migrate_ext.set_columns() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'migrate_set_columns';
 REVOKE ALL ON FUNCTION migrate_ext.set_columns() FROM PUBLIC;

@@ -144,7 +144,9 @@ CREATE TABLE migrate_ext.dirty_key (
 	dirty_key_id	bigint GENERATED ALWAYS AS IDENTITY,
 	mapping_id		bigint NOT NULL,
 	key				jsonb,
-	reason			text NOT NULL CHECK (reason IN ('delete', 'error', 'queue', 'truncate', 'reconcile', 'repair', 'duplicate')),
+	reason			text NOT NULL CHECK (reason IN ('delete', 'error', 'queue', 'truncate', 'reconcile', 'repair', 'duplicate', 'lookup')),
+	lookup			jsonb,
+	barrier			xid8,
 	sqlstate		text,
 	message			text,
 	constraint_name	text,
@@ -155,6 +157,8 @@ CREATE TABLE migrate_ext.dirty_key (
 );
 COMMENT ON TABLE migrate_ext.dirty_key IS 'the target''s state for this key may be wrong: re-derive it from the source; append-only, so that no writer ever waits for another here';
 COMMENT ON COLUMN migrate_ext.dirty_key.key IS 'target key columns and values; null: any key may be wrong, compare all of them';
+COMMENT ON COLUMN migrate_ext.dirty_key.lookup IS 'a row of a table that expressions read has changed: relation, columns that are compared, their values';
+COMMENT ON COLUMN migrate_ext.dirty_key.barrier IS 'of such a row: those who began before it may have read what was there before the change, and must have ended';
 COMMENT ON COLUMN migrate_ext.dirty_key.retry_at IS 'settling it has failed: the sync worker does not try again before';
 
 CREATE TABLE migrate_ext.write_error (

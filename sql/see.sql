@@ -136,7 +136,8 @@ CREATE VIEW migrate_ext.progress AS
 	LEFT JOIN LATERAL (SELECT count(*)::int AS workers FROM migrate_ext.job_lock l WHERE l.job_id = j.job_id) w ON true
 	LEFT JOIN LATERAL (SELECT count(*)::int AS workers FROM migrate_ext.job_lock l WHERE l.job_id = s.job_id) sw ON true
 	LEFT JOIN LATERAL (SELECT CASE WHEN count(*) > 0 THEN 1000 ELSE 0 END AS sync_interval FROM migrate_ext.mapping
-		WHERE mapping.migration_id = g.migration_id AND (capture = 'queue' OR degraded OR dedupe_by <> '{}')) q ON true
+		WHERE mapping.migration_id = g.migration_id AND (capture = 'queue' OR degraded OR dedupe_by <> '{}'
+			OR EXISTS (SELECT FROM migrate_ext.mapping_column c WHERE c.mapping_id = mapping.mapping_id AND expression LIKE '%SELECT%'))) q ON true
 	LEFT JOIN LATERAL (SELECT sum(errors)::bigint AS errors, max(rate) AS rate FROM migrate_ext.write_accounts w
 		WHERE w.migration = g.name AND (w.direction = 'reverse') = (g.phase IN ('soak', 'done'))) a ON true
 	LEFT JOIN LATERAL (SELECT sum(next_block - first_block)::bigint AS done,

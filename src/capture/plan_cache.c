@@ -3,7 +3,8 @@
  *		What a capturing trigger needs to know, kept for the session.
  *
  * One set per (migration, relation, direction): the mappings that have the
- * relation as source (those in place have one of their own), and the plans of their statements.  A relcache
+ * relation as source (those in place have one of their own), or read it in a subquery, and
+ * the plans of their statements.  A relcache
  * invalidation of any relation involved makes the set stale; it is freed when
  * no call uses it any more, and built again by the next one.
  */
@@ -17,6 +18,7 @@
 
 #include "capture/plan_cache.h"
 #include "projection/key.h"
+#include "projection/lookup.h"
 #include "projection/projection.h"
 
 typedef struct CaptureKey
@@ -24,7 +26,7 @@ typedef struct CaptureKey
 	int64		migration_id;
 	Oid			relid;
 	uint16		reverse;		/* as wide as they are, so that no padding is hashed */
-	uint16		in_place;		/* the mappings that are, or those that are not */
+	uint16		kind;			/* CaptureKind */
 } CaptureKey;
 
 typedef struct CaptureEntry
@@ -129,6 +131,23 @@ is_source(Oid source, Oid relid)
 		 list_member_oid(find_all_inheritors(source, NoLock, NULL), relid));
 }
 
+/* Where the mapping's expressions read a relation, or one above it. */
+static List *
+list_lookups(const Mapping *m, Oid relid)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, mapping_relation_exists(m->source) ? lookup_list(m) : NIL)
+	{
+		Lookup	   *l = lfirst(lc);
+
+		if (is_source(l->relation, relid))
+			result = lappend(result, l);
+	}
+	return lookup_merge(result);
+}
+
 /* Reads the mappings of a set. */
 static CaptureSet *
 build_set(const CaptureKey *key)
@@ -143,15 +162,17 @@ build_set(const CaptureKey *key)
 	set->relid = key->relid;
 	set->cascades = key_is_cascaded_to(key->relid);
 	set->relations = list_make1_oid(key->relid);
-	foreach(lc, mapping_select(mapping_list(key->migration_id, key->reverse), key->in_place))
+	foreach(lc, mapping_select(mapping_list(key->migration_id, key->reverse), key->kind == CAPTURE_IN_PLACE))
 	{
 		Mapping    *m = lfirst(lc);
+		List	   *lookups = key->kind == CAPTURE_LOOKUP ? list_lookups(m, key->relid) : NIL;
 		CaptureMapping *c;
 
-		if (strcmp(m->capture, "none") == 0 || !is_source(m->source, key->relid))
+		if (strcmp(m->capture, "none") == 0 || (key->kind == CAPTURE_LOOKUP ? lookups == NIL : !is_source(m->source, key->relid)))
 			continue;
 		c = palloc0(sizeof(CaptureMapping));
 		c->mapping = m;
+		c->lookups = lookups;
 		c->queue = projection_is_queued(m);
 		c->rederives = !projection_source_is_unique(m, true);
 		deferred_find(m->target, &c->deferred);
@@ -167,7 +188,7 @@ build_set(const CaptureKey *key)
 CaptureSet *
 plan_cache_peek(int64 migration_id, Oid relid, bool reverse)
 {
-	CaptureKey	key = {migration_id, relid, reverse, false};
+	CaptureKey	key = {migration_id, relid, reverse, CAPTURE_SOURCE};
 	CaptureEntry *entry = capture_sets ? hash_search(capture_sets, &key, HASH_FIND, NULL) : NULL;
 
 	return entry && entry->set && !entry->set->stale ? entry->set : NULL;
@@ -175,7 +196,7 @@ plan_cache_peek(int64 migration_id, Oid relid, bool reverse)
 
 /* The set for a trigger call; release it with plan_cache_release. */
 CaptureSet *
-plan_cache_get(int64 migration_id, Oid relid, bool reverse, bool in_place)
+plan_cache_get(int64 migration_id, Oid relid, bool reverse, CaptureKind kind)
 {
 	CaptureKey	key;
 	CaptureEntry *entry;
@@ -184,7 +205,7 @@ plan_cache_get(int64 migration_id, Oid relid, bool reverse, bool in_place)
 	key.migration_id = migration_id;
 	key.relid = relid;
 	key.reverse = reverse;
-	key.in_place = in_place;
+	key.kind = kind;
 	if (capture_sets == NULL)
 	{
 		HASHCTL		ctl = {0};

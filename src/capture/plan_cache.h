@@ -31,6 +31,7 @@ typedef struct CaptureMapping
 	DirectPlan *direct;			/* NULL: by SQL */
 	DeferredConstraints deferred;	/* of the target */
 	struct InPlacePlan *in_place;
+	List	   *lookups;		/* of Lookup *: where expressions read the trigger's relation */
 	CapturePlans keys[NUM_TRANSITION_KEYS];
 	CapturePlans removal;		/* by the source rows as they are now ... */
 	CapturePlans upsert;
@@ -38,6 +39,14 @@ typedef struct CaptureMapping
 	CapturePlans upsert_at_hand;
 	CapturePlans rederive;
 } CaptureMapping;
+
+/* What a set is for: the rows of sources, rows in place, or of tables that expressions read. */
+typedef enum CaptureKind
+{
+	CAPTURE_SOURCE,
+	CAPTURE_IN_PLACE,
+	CAPTURE_LOOKUP
+} CaptureKind;
 
 typedef struct CaptureSet
 {
@@ -51,7 +60,7 @@ typedef struct CaptureSet
 	bool		detached;		/* no longer in the table: the last user frees it */
 } CaptureSet;
 
-extern CaptureSet *plan_cache_get(int64 migration_id, Oid relid, bool reverse, bool in_place);
+extern CaptureSet *plan_cache_get(int64 migration_id, Oid relid, bool reverse, CaptureKind kind);
 extern CaptureSet *plan_cache_peek(int64 migration_id, Oid relid, bool reverse);
 extern void plan_cache_release(CaptureSet *set);
 extern void plan_cache_init(void);

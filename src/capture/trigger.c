@@ -24,6 +24,7 @@
 #include "base/spi.h"
 #include "capture/trigger.h"
 #include "catalog/mapping.h"
+#include "projection/lookup.h"
 #include "projection/projection.h"
 
 /* Fires after (almost) all others of its kind, which fire in the order of their names. */
@@ -57,6 +58,19 @@ static const TriggerDef capture[] =
 	"capture", TRIGGER_FIRES_ALWAYS},
 	{"truncate", "AFTER TRUNCATE", "FOR EACH STATEMENT", "capture", TRIGGER_FIRES_ALWAYS},
 	{"replicated", "AFTER INSERT OR UPDATE OR DELETE", "FOR EACH ROW", "capture", TRIGGER_FIRES_ON_REPLICA}
+};
+
+/* On a table that expressions read. */
+static const TriggerDef lookup[] =
+{
+	{"insert", "AFTER INSERT", "REFERENCING NEW TABLE AS " NEW_TABLE " FOR EACH STATEMENT",
+	"capture_lookup", TRIGGER_FIRES_ALWAYS},
+	{"update", "AFTER UPDATE", "REFERENCING OLD TABLE AS " OLD_TABLE " NEW TABLE AS " NEW_TABLE " FOR EACH STATEMENT",
+	"capture_lookup", TRIGGER_FIRES_ALWAYS},
+	{"delete", "AFTER DELETE", "REFERENCING OLD TABLE AS " OLD_TABLE " FOR EACH STATEMENT",
+	"capture_lookup", TRIGGER_FIRES_ALWAYS},
+	{"truncate", "AFTER TRUNCATE", "FOR EACH STATEMENT", "capture_lookup", TRIGGER_FIRES_ALWAYS},
+	{"replicated", "AFTER INSERT OR UPDATE OR DELETE", "FOR EACH ROW", "capture_lookup", TRIGGER_FIRES_ON_REPLICA}
 };
 
 /* After a cutover only the extension writes the old side. */
@@ -165,11 +179,14 @@ list_expected(const Migration *g)
 	bool		forward = strcmp(setting_text(g->settings, "stale_writes"), "forward") == 0;
 	List	   *mappings = mapping_list(g->id, switched);
 	const char *direction = switched ? CAPTURE_REVERSE : CAPTURE_FORWARD;
+	ListCell   *lc;
 
 	if (!migration_is_capturing(g))
 		return NIL;
 	expect_all(&expected, g, mappings, false, capture, lengthof(capture), direction);
 	expect_all(&expected, g, mappings, true, &in_place[!switched || forward], 1, direction);
+	foreach(lc, lookup_relations(mappings))
+		expect(&expected, g, lfirst_oid(lc), lookup, lengthof(lookup), switched ? CAPTURE_LOOKUP_REVERSE : CAPTURE_LOOKUP_FORWARD);
 	if (switched && forward)
 		expect_all(&expected, g, mapping_list(g->id, MAPPING_FORWARD), false, capture, lengthof(capture), CAPTURE_STALE);
 	else if (switched)

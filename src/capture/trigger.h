@@ -16,6 +16,10 @@
 #define CAPTURE_REVERSE "reverse"
 #define CAPTURE_STALE "stale"	/* forward, from the side that was replaced */
 
+/* Of a trigger on a table that expressions read. */
+#define CAPTURE_LOOKUP_FORWARD "lookup"
+#define CAPTURE_LOOKUP_REVERSE "lookup_reverse"
+
 /* What a trigger that rejects writes is there for. */
 #define CAPTURE_GUARD "guard"	/* the side was replaced */
 #define CAPTURE_FROZEN "frozen"

@@ -18,6 +18,7 @@
 #include "capture/apply_frame.h"
 #include "capture/dual_write.h"
 #include "capture/in_place.h"
+#include "capture/lookup_change.h"
 #include "capture/transition.h"
 #include "capture/trigger.h"
 #include "catalog/old_side.h"
@@ -140,7 +141,7 @@ migrate_capture(PG_FUNCTION_ARGS)
 	c.stale = strcmp(trigger->tg_trigger->tgargs[1], "stale") == 0;
 	if (apply_is_under_way(migration_id, !reverse))
 		return PointerGetDatum(NULL);
-	c.set = plan_cache_get(migration_id, RelationGetRelid(trigger->tg_relation), reverse, false);
+	c.set = plan_cache_get(migration_id, RelationGetRelid(trigger->tg_relation), reverse, CAPTURE_SOURCE);
 	if (c.set->mappings == NIL)
 	{
 		plan_cache_release(c.set);
@@ -202,6 +203,45 @@ migrate_reject_write(PG_FUNCTION_ARGS)
 	reject_stale(trigger->tg_relation, "Point this application at the new tables, or call migrate_rollback.");
 }
 
+MIGRATE_FUNCTION(migrate_capture_lookup);
+
+/*
+ * migrate_ext.capture_lookup(): the AFTER statement trigger on a table that
+ * expressions read in subqueries.  Arguments of the trigger: migration id, and
+ * lookup or, of the mappings back, lookup_reverse.
+ *
+ * As an AFTER row trigger it works for logical replication only.
+ */
+Datum
+migrate_capture_lookup(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Capture		c;
+
+	check_called_as_trigger(fcinfo, "migrate_ext.capture_lookup", CAPTURE_ARGUMENTS);
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	{
+		if (!IsLogicalWorker())
+			return PointerGetDatum(NULL);
+		trigger = as_statement(trigger);
+	}
+	describe_call(&c, trigger);
+	if (c.event != 't' && c.rows == 0)
+		return PointerGetDatum(NULL);
+	c.set = plan_cache_get(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10), RelationGetRelid(trigger->tg_relation),
+						   strcmp(trigger->tg_trigger->tgargs[1], CAPTURE_LOOKUP_REVERSE) == 0, CAPTURE_LOOKUP);
+	PG_TRY();
+	{
+		lookup_change_record(&c);
+	}
+	PG_FINALLY();
+	{
+		plan_cache_release(c.set);
+	}
+	PG_END_TRY();
+	return PointerGetDatum(NULL);
+}
+
 MIGRATE_FUNCTION(migrate_set_columns);
 
 /*
@@ -219,7 +259,7 @@ migrate_set_columns(PG_FUNCTION_ARGS)
 	check_called_as_trigger(fcinfo, "migrate_ext.set_columns", CAPTURE_ARGUMENTS + 1);
 	set = plan_cache_get(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10),
 						 RelationGetRelid(trigger->tg_relation),
-						 strcmp(trigger->tg_trigger->tgargs[1], CAPTURE_REVERSE) == 0, true);
+						 strcmp(trigger->tg_trigger->tgargs[1], CAPTURE_REVERSE) == 0, CAPTURE_IN_PLACE);
 	PG_TRY();
 	{
 		result = in_place_apply(set, trigger);

@@ -82,6 +82,35 @@ dirty_key_add_every(int64 mapping_id, const char *reason, const DirtyKeyError *e
 }
 
 /*
+ * Notes that rows of a table that expressions read were changed: what they had or have in
+ * some columns, a jsonb[] of arrays.
+ */
+void
+dirty_key_add_lookups(int64 mapping_id, Oid relation, List *columns, ArrayType *values)
+{
+	SpiScope	scope;
+
+	spi_open_catalog(&scope);
+	spi_run_fixed("INSERT INTO migrate_ext.dirty_key (mapping_id, reason, lookup) "
+				  "SELECT $1, 'lookup', jsonb_build_object('relation', $2::int8, 'columns', $3, 'values', v) FROM unnest($4) v",
+				  SPI_ARGS(spi_int8(mapping_id), spi_int8(relation), spi_texts(columns),
+						   spi_datum(JSONBARRAYOID, PointerGetDatum(values), false)));
+	spi_close(&scope);
+}
+
+/* Those who have begun by now may not have seen what these rows tell. */
+void
+dirty_key_set_barrier(int64 mapping_id, const int64 *ids, int n)
+{
+	SpiScope	scope;
+
+	spi_open_catalog(&scope);
+	spi_run("UPDATE migrate_ext.dirty_key SET barrier = pg_snapshot_xmax(pg_current_snapshot()) "
+			"WHERE mapping_id = $1 AND barrier IS NULL AND " HAS_ID("$2"), SPI_ARGS(spi_int8(mapping_id), id_array(ids, n)));
+	spi_close(&scope);
+}
+
+/*
  * Keys that failed wait for their next try, longer each time; a sync that was
  * asked for takes them all.
  */
@@ -100,7 +129,8 @@ dirty_key_take(int64 mapping_id, int64 after, int64 upto, int limit, bool due_on
 	uint64		n;
 
 	open_in_order(&scope);
-	n = spi_run("SELECT dirty_key_id, key FROM migrate_ext.dirty_key "
+	n = spi_run("SELECT dirty_key_id, key, reason = 'lookup' AND key IS NULL, "
+				"coalesce(barrier <= pg_snapshot_xmin(pg_current_snapshot()), false), lookup FROM migrate_ext.dirty_key "
 				"WHERE mapping_id = $1 AND dirty_key_id > $2 AND dirty_key_id <= $3 AND " IS_DUE("$5")
 				"ORDER BY dirty_key_id LIMIT $4 FOR UPDATE SKIP LOCKED",
 				SPI_ARGS(spi_int8(mapping_id), spi_int8(after), spi_int8(upto), spi_int4(limit),
@@ -109,11 +139,17 @@ dirty_key_take(int64 mapping_id, int64 after, int64 upto, int limit, bool due_on
 	batch->ids = MemoryContextAlloc(scope.caller, sizeof(int64) * Max(n, 1));
 	batch->keys = MemoryContextAlloc(scope.caller, sizeof(Datum) * Max(n, 1));
 	batch->every = MemoryContextAlloc(scope.caller, sizeof(bool) * Max(n, 1));
+	batch->changed = MemoryContextAlloc(scope.caller, sizeof(bool) * Max(n, 1));
+	batch->passed = MemoryContextAlloc(scope.caller, sizeof(bool) * Max(n, 1));
+	batch->lookups = MemoryContextAlloc(scope.caller, sizeof(Datum) * Max(n, 1));
 	for (uint64 i = 0; i < n; i++)
 	{
 		batch->ids[i] = spi_get_int8(i, 1);
 		batch->every[i] = spi_is_null(i, 2);
 		batch->keys[i] = spi_get_copy(&scope, i, 2);
+		batch->changed[i] = spi_get_bool(i, 3);
+		batch->passed[i] = spi_get_bool(i, 4);
+		batch->lookups[i] = spi_get_copy(&scope, i, 5);
 	}
 	spi_close(&scope);
 }

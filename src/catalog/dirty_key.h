@@ -16,6 +16,9 @@ typedef struct DirtyKeyBatch
 	int64	   *ids;
 	Datum	   *keys;			/* jsonb */
 	bool	   *every;			/* no key: any key may be wrong */
+	bool	   *changed;		/* of these, since a table that expressions read was changed ... */
+	bool	   *passed;			/* ... whose barrier all have passed who may not have seen it */
+	Datum	   *lookups;		/* ... or only those that it concerns: jsonb, or 0 */
 } DirtyKeyBatch;
 
 /* What to note beside a key that could not be settled. */
@@ -38,6 +41,8 @@ extern int64 dirty_key_add(int64 mapping_id, ArrayType *keys, const char *reason
 						   const DirtyKeyError *error);
 extern void dirty_key_add_every(int64 mapping_id, const char *reason,
 								const DirtyKeyError *error);
+extern void dirty_key_add_lookups(int64 mapping_id, Oid relation, List *columns, ArrayType *values);
+extern void dirty_key_set_barrier(int64 mapping_id, const int64 *ids, int n);
 extern void dirty_key_take(int64 mapping_id, int64 after, int64 upto, int limit,
 						   bool due_only, DirtyKeyBatch *batch);
 extern bool dirty_key_any_untried(int64 mapping_id, int64 upto);

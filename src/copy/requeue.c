@@ -20,6 +20,7 @@
 #include "catalog/rejected_row.h"
 #include "copy/requeue.h"
 #include "copy/sync.h"
+#include "projection/lookup.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -76,6 +77,56 @@ requeue_found(const Mapping *m, const char *sql, ArrayType *keys, int column, co
 	}
 	SPI_cursor_close(portal);
 	spi_close(&scope);
+}
+
+/*
+ * The values of those of some noted changes, a jsonb[], that are of a lookup; marks
+ * them in found.  NULL if there are none.
+ */
+static ArrayType *
+values_of(const Lookup *l, ArrayType *changes, bool *found)
+{
+	SpiScope	scope;
+	uint64		n;
+	Datum	   *values;
+
+	spi_open_catalog(&scope);
+	n = spi_run("SELECT n, x -> 'values' FROM unnest($1) WITH ORDINALITY AS u(x, n) "
+				"WHERE (x ->> 'relation')::int8 = $2 AND x -> 'columns' = to_jsonb($3)",
+				SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(changes), false), spi_int8(l->relation), spi_texts(l->columns)));
+	values = MemoryContextAlloc(scope.caller, sizeof(Datum) * Max(n, 1));
+	for (uint64 i = 0; i < n; i++)
+	{
+		found[spi_get_int8(i, 1) - 1] = true;
+		values[i] = spi_get_copy(&scope, i, 2);
+	}
+	spi_close(&scope);
+	return n == 0 ? NULL : construct_array(values, n, JSONBOID, -1, false, TYPALIGN_INT);
+}
+
+/*
+ * The keys that noted changes of tables concern, which the mapping's expressions read,
+ * become dirty; false if the mapping does not read some of them so any more.
+ */
+bool
+requeue_changes(const Mapping *m, const Datum *changes, int n)
+{
+	ArrayType  *array = construct_array((Datum *) changes, n, JSONBOID, -1, false, TYPALIGN_INT);
+	bool	   *found = palloc0(sizeof(bool) * Max(n, 1));
+	ListCell   *lc;
+	bool		all = true;
+
+	foreach(lc, n > 0 ? lookup_list(m) : NIL)
+	{
+		Lookup	   *l = lfirst(lc);
+		ArrayType  *values = l->columns != NIL ? values_of(l, array, found) : NULL;
+
+		if (values != NULL)
+			requeue_found(m, lookup_concerned_keys(m, l), values, 1, "lookup");
+	}
+	for (int i = 0; i < n; i++)
+		all = all && found[i];
+	return all;
 }
 
 /* The keys that several rows of a source have become dirty; reads all rows. */

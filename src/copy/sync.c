@@ -32,6 +32,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -396,29 +398,88 @@ expand_every(const Mapping *m)
 	requeue_found(m, projection_compare(m, false, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL, NULL), without, 2, "reconcile");
 }
 
+/* Rows of the queue that name no key. */
+typedef struct Expansion
+{
+	const Mapping *m;
+	bool		every;			/* any key may be wrong */
+	Datum	   *changes;		/* or those that changes of tables concern, which expressions read */
+	int			nchanges;
+} Expansion;
+
 /* Work for subxact_try. */
 static void
 work_expand(void *arg)
 {
-	expand_every(arg);
+	Expansion  *e = arg;
+
+	if (!requeue_changes(e->m, e->changes, e->nchanges) || e->every)
+		expand_every(e->m);
 }
 
-/* Expands the batch's "every key" rows, if it has any. */
+/* Does nobody else write the relation now? */
+static bool
+nobody_writes(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		LOCKTAG		tag;
+		int			n;
+
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, lfirst_oid(lc));
+		(void) GetLockConflicts(&tag, ShareLock, &n);
+		if (n > 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * May the keys that a change of another table concerns be looked for now?  Who writes
+ * a source row may have read that table before the change: such a row cannot be seen
+ * yet.  Everybody who may have done so has ended where nobody writes now, or all
+ * have who had begun when a sync saw the change.
+ */
+static bool
+may_expand(const Mapping *m, const DirtyKeyBatch *batch, int i)
+{
+	return !batch->changed[i] || batch->passed[i] || (nobody_writes(m->source) && nobody_writes(m->target));
+}
+
+/* Expands the batch's rows that name no key, if it has any. */
 static void
 settle_every(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
 {
 	int64	   *ids = palloc(sizeof(int64) * batch->n);
+	int64	   *early = palloc(sizeof(int64) * batch->n);
+	Expansion	e = {m, false, palloc(sizeof(Datum) * batch->n), 0};
 	int			n = 0;
+	int			nearly = 0;
 	ErrorData  *error;
 
 	for (int i = 0; i < batch->n; i++)
 	{
-		if (batch->every[i])
-			ids[n++] = batch->ids[i];
+		if (!batch->every[i])
+			continue;
+		if (!may_expand(m, batch, i))
+		{
+			early[nearly++] = batch->ids[i];
+			continue;
+		}
+		ids[n++] = batch->ids[i];
+		if (batch->lookups[i] == (Datum) 0)
+			e.every = true;
+		else
+			e.changes[e.nchanges++] = batch->lookups[i];
 	}
+	if (nearly > 0)
+		dirty_key_set_barrier(m->id, early, nearly);
+	result->busy += nearly;
 	if (n == 0)
 		return;
-	error = subxact_try(work_expand, (void *) m);
+	error = subxact_try(work_expand, &e);
 	if (error == NULL)
 	{
 		dirty_key_settled(m->id, ids, n);

@@ -17,6 +17,7 @@
 #include "base/setting.h"
 #include "catalog/dirty_key.h"
 #include "copy/sync_pass.h"
+#include "projection/lookup.h"
 #include "projection/projection.h"
 
 /* Milliseconds between two passes where keys are queued and nothing is set. */
@@ -127,7 +128,8 @@ sync_mappings(const Migration *g, List *mappings, SyncResult *result)
 
 /*
  * Setting sync_interval in force for a direction, in milliseconds; 0: off.
- * Where nothing is set, keys that are only queued are settled by themselves.
+ * Where nothing is set, keys that are only queued are settled by themselves, and so is what
+ * changes of tables concern that expressions read.
  */
 int
 sync_interval(const Migration *g, bool reverse)
@@ -141,7 +143,7 @@ sync_interval(const Migration *g, bool reverse)
 		Mapping    *m = lfirst(lc);
 
 		if (strcmp(m->capture, "none") != 0 && mapping_relation_exists(m->source) &&
-			projection_is_queued(m))
+			(projection_is_queued(m) || lookup_any(m)))
 			return QUEUE_INTERVAL_MS;
 	}
 	return 0;

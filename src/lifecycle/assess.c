@@ -27,6 +27,7 @@
 #include "lifecycle/phase.h"
 #include "lifecycle/swap.h"
 #include "projection/key.h"
+#include "projection/lookup.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -160,6 +161,32 @@ assess_columns(List **findings, const Mapping *m)
 				psprintf("no index was found that leads with the source of key column \"%s\": %s",
 						 (char *) lfirst(lc), projection_column(m, lfirst(lc))->expression),
 				"Settling a dirty key scans the whole source without one; create it.");
+	}
+}
+
+/* Tables that expressions read. */
+static void
+assess_lookups(List **findings, const Mapping *m)
+{
+	List	   *any = NIL;
+	ListCell   *lc;
+
+	foreach(lc, mapping_is_in_place(m) ? NIL : lookup_list(m))
+	{
+		Lookup	   *l = lfirst(lc);
+
+		if (!lookup_is_watched(l->relation))
+			add(findings, "warning", name_relation(l->relation),
+				psprintf("expressions for %s read it, and it is no table: its changes are not seen", name_relation(m->target)),
+				"Read the tables that it is made of, or mark keys by touching the source rows.");
+		else if (l->columns == NIL && !list_member_oid(any, l->relation))
+		{
+			any = lappend_oid(any, l->relation);
+			add(findings, "info", name_relation(l->relation),
+				psprintf("expressions for %s read it in a subquery of several tables, or without comparing a column with the source row: "
+						 "when it changes, all keys are compared", name_relation(m->target)),
+				"Where it changes often, read one table in a subquery, WHERE a column of it equals something of the source row.");
+		}
 	}
 }
 
@@ -379,6 +406,7 @@ assess_migration(const Migration *g)
 		}
 		assess_columns(&findings, m);
 		assess_relations(&findings, m, migration_is_switched(g));
+		assess_lookups(&findings, m);
 		assess_reverse(&findings, m);
 		if (mapping_is_in_place(m))
 			assess_in_place(&findings, m);

@@ -35,6 +35,7 @@
 #include "lifecycle/phase.h"
 #include "lifecycle/stash.h"
 #include "lifecycle/swap.h"
+#include "projection/lookup.h"
 #include "projection/projection.h"
 
 /* Milliseconds between two looks for old snapshots. */
@@ -69,7 +70,10 @@ cutover_lock(const Migration *g, bool both_sides, List *others)
 	list_sort(first, list_oid_cmp);
 	list_sort(second, list_oid_cmp);
 	first = list_concat_unique_oid(first, second);
-	lock_with_others(g, list_concat_unique_oid(first, trigger_relations(g->id)), others);
+	first = list_concat_unique_oid(first, trigger_relations(g->id));
+	if (both_sides)
+		others = list_concat_unique_oid(list_copy(others), lookup_relations(mapping_list(g->id, !migration_is_switched(g))));
+	lock_with_others(g, first, list_difference_oid(others, first));
 	locked_at = GetCurrentTimestamp();
 }
 

@@ -39,6 +39,7 @@
 #include "lifecycle/swap.h"
 #include "projection/expression.h"
 #include "projection/key.h"
+#include "projection/lookup.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -85,6 +86,8 @@ check_mapping(const Mapping *m)
 	}
 	if (m->filter != NULL)
 		(void) expression_tree(m->filter, m->source, InvalidOid, InvalidAttrNumber);
+	foreach(lc, m->dedupe_by)
+		(void) expression_read(lfirst(lc), m->source, SOURCE_ALIAS);
 	identity_restore(&identity);
 	if (!key_is_usable(m->target, m->key))
 		ereport(ERROR,
@@ -202,6 +205,24 @@ is_of_source(const Mapping *m, List *tables)
 
 	foreach(lc, tables)
 		found = found || list_member_oid(tree, lfirst_oid(lc));
+	return found;
+}
+
+/* Do expressions of the mapping read one of the tables, or one above it? */
+static bool
+is_read(const Mapping *m, List *tables)
+{
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, lookup_relations(list_make1((void *) m)))
+	{
+		List	   *tree = find_all_inheritors(lfirst_oid(lc), NoLock, NULL);
+		ListCell   *table;
+
+		foreach(table, tables)
+			found = found || list_member_oid(tree, lfirst_oid(table));
+	}
 	return found;
 }
 
@@ -344,7 +365,7 @@ migrate_ddl_command_end(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Does the relation belong to a source of the migration, in either direction? */
+/* Does the relation belong to a source of the migration, or is it read by expressions, in either direction? */
 static bool
 is_of_migration(const Migration *g, Oid relid)
 {
@@ -354,7 +375,7 @@ is_of_migration(const Migration *g, Oid relid)
 	{
 		Mapping    *m = lfirst(lc);
 
-		if (mapping_relation_exists(m->source) && is_of_source(m, list_make1_oid(relid)))
+		if (mapping_relation_exists(m->source) && (is_of_source(m, list_make1_oid(relid)) || is_read(m, list_make1_oid(relid))))
 			return true;
 	}
 	return false;
@@ -424,7 +445,7 @@ migrate_ddl_table_rewrite(PG_FUNCTION_ARGS)
 		{
 			Mapping    *m = lfirst(mapping);
 
-			if (is_of_source(m, list_make1_oid(relid)) ||
+			if (is_of_source(m, list_make1_oid(relid)) || is_read(m, list_make1_oid(relid)) ||
 				list_member_oid(find_all_inheritors(m->target, NoLock, NULL), relid))
 				rewritten = lappend(rewritten, m);
 		}

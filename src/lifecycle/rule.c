@@ -23,6 +23,7 @@
 #include "lifecycle/lock.h"
 #include "lifecycle/phase.h"
 #include "projection/expression.h"
+#include "projection/lookup.h"
 
 MIGRATE_FUNCTION(migrate_add_rule);
 
@@ -82,7 +83,7 @@ apply_to_started(const Migration *g, const Mapping *m, const MappingRule *rule)
 {
 	if (strcmp(rule->action, "reject") == 0)
 	{
-		lock_relations(g, list_make1_oid(m->source), ShareRowExclusiveLock, NIL);
+		lock_relations(g, list_concat_unique_oid(list_make1_oid(m->source), lookup_relations(list_make1((void *) m))), ShareRowExclusiveLock, NIL);
 		dirty_key_add_every(m->id, "reconcile", NULL);
 		trigger_follow(g);
 	}

@@ -18,13 +18,14 @@
 #include "lifecycle/lock.h"
 #include "lifecycle/phase.h"
 #include "lifecycle/stash.h"
+#include "projection/lookup.h"
 
 MIGRATE_FUNCTION(migrate_start);
 
 /*
  * migrate_start(migration text) RETURNS text: the phase.
  *
- * Locks the sources in SHARE ROW EXCLUSIVE mode until the transaction ends, so
+ * Locks the sources, and tables that expressions read, in SHARE ROW EXCLUSIVE mode until the transaction ends, so
  * that every transaction that writes them afterwards finds the triggers, and
  * every one before is committed when the backfill reads.  Where indexes or foreign
  * keys of empty targets are put off, those are locked in ACCESS EXCLUSIVE mode.
@@ -45,6 +46,7 @@ migrate_start(PG_FUNCTION_ARGS)
 	mappings = mapping_list(g->id, MAPPING_FORWARD);
 	foreach(lc, mappings)
 		sources = list_append_unique_oid(sources, ((Mapping *) lfirst(lc))->source);
+	sources = list_concat_unique_oid(sources, lookup_relations(mappings));
 	if (!assess_target_has_rows(g, &target))
 		exclusive = stash_list_relations(g);
 	lock_relations(g, sources, ShareRowExclusiveLock, exclusive);

@@ -14,6 +14,7 @@ INSERT INTO src SELECT i, 'V' || i, 1, 'ok', 'p' || i FROM generate_series(1, 5)
 SELECT migrate_create('dd') > 0 AS created;
 SELECT migrate_map('dd', 'src', 'tgt', $$ {"id": "id", "slug": "dd_fun.slug(v)", "plain": "plain", "m": "CASE m WHEN 'ok' THEN 'fine' ELSE m::text END",
 	"kind_name": "(SELECT name FROM kind_name k WHERE k.kind = src.kind)"} $$) > 0 AS mapped;
+SELECT migrate_set('dd', 'sync_interval', '0') IS NOT NULL AS set;
 -- nothing is started: nobody is in the way
 ALTER TABLE src RENAME v TO w;
 ALTER TABLE src RENAME w TO v;
@@ -106,7 +107,7 @@ ALTER TABLE tgt ALTER slug TYPE varchar(30) USING slug || '!';
 SELECT count(*) AS wrong FROM wrong();
 SELECT migrate_sync('dd') > 0 AS settled;
 SELECT * FROM wrong();
-SELECT kind, reason FROM migrate_ext.history WHERE kind = 'ddl' ORDER BY event_id;
+SELECT kind, reason FROM migrate_ext.history WHERE migration = 'dd' AND kind = 'ddl' ORDER BY event_id;
 
 -- a mapping that was broken meanwhile does not make other commands fail, and comes back
 ALTER EVENT TRIGGER migrate_ext_ddl_command_end DISABLE;

@@ -91,7 +91,7 @@ INSERT INTO people VALUES ('extra@x', -1, 'extra', '');
 SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
 SELECT kind, key, columns FROM migrate_divergence('dedupe') ORDER BY 1;
 SELECT migrate_repair('dedupe');
-TABLE migrate_ext.dirty_key;
+SELECT count(*) FROM migrate_ext.dirty_key;
 SELECT wrong, wrongly_listed FROM verdict;
 SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
 SELECT reads > 0 AS read, mismatches FROM migrate_shadow_read('dedupe', 50);
