@@ -59,6 +59,7 @@ OBJS = \
 	src/hash/checksum.o \
 	src/hash/encode.o \
 	src/hash/sketch.o \
+	src/hash/value.o \
 	src/capture/account.o \
 	src/capture/apply.o \
 	src/capture/apply_frame.o \
@@ -82,6 +83,17 @@ OBJS = \
 	src/verify/compare.o \
 	src/verify/compare_aggregates.o \
 	src/verify/compare_tables.o \
+	src/verify/distinct.o \
+	src/verify/frequent.o \
+	src/verify/hash_spool.o \
+	src/verify/profile.o \
+	src/verify/profile_column.o \
+	src/verify/profile_date.o \
+	src/verify/profile_json.o \
+	src/verify/profile_number.o \
+	src/verify/profile_order.o \
+	src/verify/profile_reference.o \
+	src/verify/profile_text.o \
 	src/verify/range.o \
 	src/verify/repair.o \
 	src/verify/sample.o \
@@ -134,6 +146,7 @@ SQL_PARTS = \
 	sql/schema.sql \
 	sql/hash.sql \
 	sql/define.sql \
+	sql/profile.sql \
 	sql/run.sql \
 	sql/prove.sql \
 	sql/swap.sql \

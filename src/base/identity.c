@@ -60,6 +60,22 @@ pin_setting(const char *name, const char *value)
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
+/*
+ * Stays the caller and pins the settings, but for row_security: what policies keep
+ * from the caller is not read, or, if the session asks for that, an error.
+ */
+void
+identity_stay(Identity *saved)
+{
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	saved->guc_level = NewGUCNestLevel();
+	for (int i = 0; i < lengthof(pinned); i++)
+	{
+		if (strcmp(pinned[i].name, "row_security") != 0)
+			pin_setting(pinned[i].name, pinned[i].value);
+	}
+}
+
 /* Takes on a role and pins the settings. */
 static void
 become(Identity *saved, Oid role, const char *time_zone)

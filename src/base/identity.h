@@ -17,6 +17,7 @@ typedef struct Identity
 } Identity;
 
 extern bool identity_catalog_exists(void);
+extern void identity_stay(Identity *saved);
 extern void identity_become_catalog(Identity *saved);
 extern void identity_become_owner(Identity *saved, Oid owner, const char *time_zone);
 extern void identity_become_role(Identity *saved, Oid role);

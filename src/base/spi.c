@@ -58,6 +58,15 @@ spi_open_caller(SpiScope *scope)
 	scope->switched = false;
 }
 
+/* The same, with settings pinned; row security applies to the caller. */
+void
+spi_open_reader(SpiScope *scope)
+{
+	connect_spi(scope);
+	identity_stay(&scope->identity);
+	scope->switched = true;
+}
+
 void
 spi_close(SpiScope *scope)
 {

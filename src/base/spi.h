@@ -78,6 +78,7 @@ extern SpiArg spi_oids(List *oids);
 extern void spi_open_catalog(SpiScope *scope);
 extern void spi_open_owner(SpiScope *scope, Oid owner, const char *time_zone);
 extern void spi_open_caller(SpiScope *scope);
+extern void spi_open_reader(SpiScope *scope);
 extern void spi_close(SpiScope *scope);
 
 extern uint64 spi_run(const char *sql, const SpiArg *args, int nargs);

@@ -250,7 +250,7 @@ resolve_type(HashEncoder *e, Oid type)
 }
 
 /* Makes an encoder for rows of some types; it lives in the memory context. */
-static HashEncoder *
+HashEncoder *
 hash_encoder_create(MemoryContext context, bool canonical, int ncolumns, const Oid *types)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);

@@ -121,18 +121,26 @@ put_float8(char *p, float8 value, bool canonical)
 	return put_u64(put_char(p, 'd'), image);
 }
 
-/*
- * What numeric_send gives, from the value as it is stored, which is a form that
- * pg_upgrade keeps: 16 bits of sign, scale and weight, or of sign and scale and
- * as many of weight; then the digits.
- */
-static pg_attribute_always_inline char *
-put_numeric(char *p, const char *data, uint32 size)
+/* A numeric as it is stored; digits are of base 10000, as many as size has room for. */
+typedef struct StoredNumeric
 {
-	uint16		header;
 	int16		weight;
-	uint16		sign;
+	uint16		sign;			/* in numeric_send's form: NaN and infinite values have their own */
 	uint16		scale;
+	const char *digits;
+	uint32		size;
+} StoredNumeric;
+
+/*
+ * Reads a numeric in the form in which it is stored, which is one that pg_upgrade
+ * keeps: 16 bits of sign, scale and weight, or of sign and scale and as many of
+ * weight; then the digits.
+ */
+static pg_attribute_always_inline StoredNumeric
+read_numeric(const char *data, uint32 size)
+{
+	StoredNumeric n;
+	uint16		header;
 
 	memcpy(&header, data, sizeof(header));
 	data += sizeof(header);
@@ -140,28 +148,39 @@ put_numeric(char *p, const char *data, uint32 size)
 	if ((header & 0x8000) != 0)
 	{
 		/* short, or, with 0x4000, NaN or infinite */
-		weight = (int16) (((header & 0x0040) ? ~0x003F : 0) | (header & 0x003F));
-		sign = (header & 0x4000) ? header & 0xF000 : (header & 0x2000) ? 0x4000 : 0;
-		scale = (header & 0x1F80) >> 7;
+		n.weight = (int16) (((header & 0x0040) ? ~0x003F : 0) | (header & 0x003F));
+		n.sign = (header & 0x4000) ? header & 0xF000 : (header & 0x2000) ? 0x4000 : 0;
+		n.scale = (header & 0x1F80) >> 7;
 	}
 	else
 	{
-		memcpy(&weight, data, sizeof(weight));
-		data += sizeof(weight);
-		size -= sizeof(weight);
-		sign = header & 0xC000;
-		scale = header & 0x3FFF;
+		memcpy(&n.weight, data, sizeof(n.weight));
+		data += sizeof(n.weight);
+		size -= sizeof(n.weight);
+		n.sign = header & 0xC000;
+		n.scale = header & 0x3FFF;
 	}
-	p = put_head(p, 's', 4 * sizeof(int16) + size);
-	p = put_u16(p, size / sizeof(int16));
-	p = put_u16(p, (uint16) weight);
-	p = put_u16(p, sign);
-	p = put_u16(p, scale);
-	for (uint32 i = 0; i < size / sizeof(int16); i++)
+	n.digits = data;
+	n.size = size;
+	return n;
+}
+
+/* What numeric_send gives, without calling it. */
+static pg_attribute_always_inline char *
+put_numeric(char *p, const char *data, uint32 size)
+{
+	StoredNumeric n = read_numeric(data, size);
+
+	p = put_head(p, 's', 4 * sizeof(int16) + n.size);
+	p = put_u16(p, n.size / sizeof(int16));
+	p = put_u16(p, (uint16) n.weight);
+	p = put_u16(p, n.sign);
+	p = put_u16(p, n.scale);
+	for (uint32 i = 0; i < n.size / sizeof(int16); i++)
 	{
 		uint16		digit;
 
-		memcpy(&digit, data + i * sizeof(digit), sizeof(digit));
+		memcpy(&digit, n.digits + i * sizeof(digit), sizeof(digit));
 		p = put_u16(p, digit);
 	}
 	return p;

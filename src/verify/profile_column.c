@@ -1,0 +1,375 @@
+/*
+ * profile_column.c
+ *		What a profile knows of one column.
+ *
+ * The text of a value is made for those only that are shown.  A text that comes again
+ * while its value has an entry is not looked at again: its rows are counted with
+ * what it was the first time, when the entry goes or in the end.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/datum.h"
+#include "utils/float.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "verify/profile_column.h"
+#include "verify/profile_json.h"
+
+/* A value that comes again is kept as it is up to so many bytes, else as text, cut. */
+#define KEPT_BYTES 128
+
+/* How an entry's value is kept. */
+#define FORM_NONE 0
+#define FORM_VALUE 1
+#define FORM_TEXT 2
+
+/* Dates before the first and from the second on are out of range. */
+#define FIRST_YEAR 1900
+#define END_YEAR 2101
+
+static void forget_value(void *arg, FrequentEntry *e);
+
+static ProfileKind
+kind_of(Oid base)
+{
+	char		category;
+	bool		preferred;
+
+	switch (base)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+			return PROFILE_NUMBER;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return PROFILE_DATE;
+		case BYTEAOID:
+			return PROFILE_BYTEA;
+		case JSONBOID:
+			return PROFILE_JSONB;
+		case NAMEOID:
+			return PROFILE_NAME;
+	}
+	if (OidIsValid(get_element_type(base)))
+		return PROFILE_ARRAY;
+	get_type_category_preferred(base, &category, &preferred);
+	return category == TYPCATEGORY_STRING && get_typlen(base) == -1 ? PROFILE_TEXT : PROFILE_PLAIN;
+}
+
+/* Prepares a column; it knows of no index yet. */
+void
+profile_column_init(ProfileColumn *c, ProfileShared *shared, Form_pg_attribute att)
+{
+	MemoryContext context = shared->context;
+	Oid			output;
+	bool		varlena;
+
+	memset(c, 0, sizeof(ProfileColumn));
+	c->shared = shared;
+	c->name = att->attname;
+	c->attnum = att->attnum;
+	c->type = att->atttypid;
+	c->base = getBaseType(att->atttypid);
+	c->typmod = att->atttypmod;
+	c->collation = att->attcollation;
+	c->notnull = att->attnotnull;
+	c->typlen = att->attlen;
+	c->typbyval = att->attbyval;
+	c->kind = kind_of(c->base);
+	getTypeOutputInfo(c->type, &output, &varlena);
+	fmgr_info_cxt(output, &c->output, context);
+	c->hasher = value_hasher_create(context, c->type);
+	c->order = profile_order_create(context, c->base, c->collation);
+	if (c->kind == PROFILE_NUMBER)
+		c->number = profile_number_create(context, c->base);
+	if (c->kind == PROFILE_TEXT || c->kind == PROFILE_NAME)
+		c->text = profile_text_create(context);
+	c->text_by_value = c->text != NULL;
+	distinct_init(&c->distinct, context, shared->entries, shared->expected, &shared->spools_left, forget_value, c);
+}
+
+/* A value as text, cut. */
+static char *
+value_text(ProfileColumn *c, Datum value)
+{
+	return profile_json_cut(OutputFunctionCall(&c->output, value));
+}
+
+/* An entry goes: counts the rows of its text, if that has been put off. */
+static void
+forget_value(void *arg, FrequentEntry *e)
+{
+	ProfileColumn *c = arg;
+
+	if (c->text_by_value)
+		profile_text_count(c->text, e->note, e->rows);
+	if (e->form == FORM_TEXT || (e->form == FORM_VALUE && !c->typbyval))
+		pfree(DatumGetPointer(e->value));
+}
+
+/* A value has come again: it may be one of the most frequent. */
+static void
+keep_value(ProfileColumn *c, FrequentEntry *e, Datum value)
+{
+	MemoryContext old = MemoryContextSwitchTo(c->shared->context);
+
+	if (c->typbyval || datumGetSize(value, false, c->typlen) <= KEPT_BYTES)
+	{
+		e->value = datumCopy(value, c->typbyval, c->typlen);
+		e->form = FORM_VALUE;
+	}
+	else
+	{
+		MemoryContextSwitchTo(c->shared->row);
+		e->value = PointerGetDatum(MemoryContextStrdup(c->shared->context, value_text(c, value)));
+		e->form = FORM_TEXT;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Counts a value; returns its entry if it is a new one, else NULL. */
+static inline FrequentEntry *
+count_value(ProfileColumn *c, Datum value)
+{
+	bool		found;
+	FrequentEntry *e = distinct_add(&c->distinct, value_hash(c->hasher, value), &found);
+
+	if (!found)
+		return e;
+	if (e->form == FORM_NONE)
+		keep_value(c, e, value);
+	return NULL;
+}
+
+/* From here on each text is looked at: there are too many patterns. */
+static void
+end_text_by_value(ProfileColumn *c, const FrequentEntry *but)
+{
+	Frequent   *values = &c->distinct.values;
+
+	for (int i = 0; i < values->count; i++)
+	{
+		if (&values->entries[i] != but)
+			profile_text_count(c->text, values->entries[i].note, values->entries[i].rows);
+	}
+	c->text_by_value = false;
+}
+
+/* Returns false if the text has been seen, and is in its place in the order, too. */
+static bool
+add_text(ProfileColumn *c, Datum value, const char *data, int length)
+{
+	FrequentEntry *e = c->unique ? NULL : count_value(c, value);
+
+	if (length == 0)
+		c->empties++;
+	if (c->text_by_value && !c->unique)
+	{
+		if (e == NULL)
+			return false;
+		if (profile_text_has_room(c->text))
+		{
+			e->note = profile_text_look(c->text, data, length);
+			return true;
+		}
+		end_text_by_value(c, e);
+	}
+	profile_text_count(c->text, profile_text_look(c->text, data, length), 1);
+	return e != NULL || c->unique;
+}
+
+static bool
+add_varlena_text(ProfileColumn *c, Datum value)
+{
+	const char *data = VARDATA_ANY(DatumGetPointer(value));
+	int			length = VARSIZE_ANY_EXHDR(DatumGetPointer(value));
+
+	while (c->base == BPCHAROID && length > 0 && data[length - 1] == ' ')
+		length--;
+	return add_text(c, value, data, length);
+}
+
+static void
+look_at_date(ProfileColumn *c, int64 date)
+{
+	int64		day = c->base == DATEOID ? 1 : USECS_PER_DAY;
+	int64		lowest = c->base == DATEOID ? DATEVAL_NOBEGIN : DT_NOBEGIN;
+	int64		highest = c->base == DATEOID ? DATEVAL_NOEND : DT_NOEND;
+
+	if (date == lowest || date == highest)
+		c->infinities++;
+	else if (date < (date2j(FIRST_YEAR, 1, 1) - POSTGRES_EPOCH_JDATE) * day ||
+			 date >= (date2j(END_YEAR, 1, 1) - POSTGRES_EPOCH_JDATE) * day)
+		c->out_of_range++;
+}
+
+static bool
+is_empty(const ProfileColumn *c, Datum value)
+{
+	if (c->kind == PROFILE_BYTEA)
+		return VARSIZE_ANY_EXHDR(DatumGetPointer(value)) == 0;
+	if (c->kind == PROFILE_ARRAY)
+		return c->typlen == -1 && ARR_NDIM(DatumGetArrayTypeP(value)) == 0;
+	return JB_ROOT_COUNT(DatumGetJsonbP(value)) == 0;
+}
+
+/* Bytes of a value as it is stored, but not compressed. */
+static inline double
+width_of(const ProfileColumn *c, Datum value)
+{
+	if (c->typlen > 0)
+		return c->typlen;
+	if (c->typlen == -2)
+		return strlen(DatumGetCString(value)) + 1;
+	if (VARATT_IS_EXTERNAL(DatumGetPointer(value)) || VARATT_IS_COMPRESSED(DatumGetPointer(value)))
+		return toast_raw_datum_size(value) - VARHDRSZ;
+	return VARSIZE_ANY_EXHDR(DatumGetPointer(value));
+}
+
+/* Adds a value that is not null, in the row's memory context. */
+void
+profile_column_add(ProfileColumn *c, Datum value)
+{
+	double		number = get_float8_nan();
+	bool		is_new = true;
+	int64		integer;
+
+	c->values++;
+	c->width += width_of(c, value);
+	if (c->typlen == -1)
+		value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(value));
+	if (c->kind == PROFILE_TEXT)
+		is_new = add_varlena_text(c, value);
+	else if (c->kind == PROFILE_NAME)
+		is_new = add_text(c, value, NameStr(*DatumGetName(value)), strlen(NameStr(*DatumGetName(value))));
+	else if (!c->unique)
+		is_new = count_value(c, value) != NULL;
+	if (c->kind == PROFILE_NUMBER)
+	{
+		number = profile_number_of(c->base, value);
+		profile_number_add(c->number, number);
+	}
+	else if (c->kind >= PROFILE_BYTEA && is_empty(c, value))
+		c->empties++;
+	if (c->order == NULL)
+		return;
+	if (!c->order->integral)
+	{
+		if (is_new)
+			profile_order_add(c->order, value, number);
+		return;
+	}
+	integer = profile_order_integer(c->base, value);
+	if (c->kind == PROFILE_DATE)
+		look_at_date(c, integer);
+	profile_order_add_integer(c->order, integer);
+}
+
+/* The most frequent values. */
+static Datum
+top_values(ProfileColumn *c)
+{
+	StringInfoData list;
+	FrequentEntry **top;
+	int			n;
+
+	initStringInfo(&list);
+	top = frequent_top(&c->distinct.values, 2, PROFILE_LIST, &n);
+	for (int i = 0; i < n; i++)
+	{
+		char	   *text = top[i]->form == FORM_TEXT ? DatumGetCString(top[i]->value) : value_text(c, top[i]->value);
+
+		profile_json_item(&list, "value", text, top[i]->rows, top[i]->missed > 0);
+	}
+	return profile_json_list(&list);
+}
+
+static Datum
+top_patterns(ProfileColumn *c)
+{
+	StringInfoData list;
+	FrequentEntry **top;
+	int			n;
+
+	initStringInfo(&list);
+	top = frequent_top(&c->text->patterns, 1, PROFILE_LIST, &n);
+	for (int i = 0; i < n; i++)
+		profile_json_item(&list, "pattern", DatumGetCString(top[i]->value), top[i]->rows, top[i]->missed > 0);
+	return profile_json_list(&list);
+}
+
+/* What stands out. */
+static Datum
+anomalies(ProfileColumn *c, int64 distinct, bool exact)
+{
+	StringInfoData object;
+	bool		key = distinct == c->values && exact && c->values > 0;
+
+	initStringInfo(&object);
+	if (!exact)
+		profile_json_flag(&object, "distinct_estimated");
+	if (key && c->nulls == 0 && (c->shared->whole || (c->unique && c->notnull)))
+		profile_json_flag(&object, "candidate_key");
+	if (!key && exact && c->shared->whole && distinct >= c->values * 0.99)
+		profile_json_count(&object, "duplicates", c->values - distinct);
+	if (c->text != NULL)
+		profile_text_report(c->text, &object);
+	if (c->number != NULL)
+		profile_number_report(c->number, &object);
+	profile_json_count(&object, "infinity", c->infinities);
+	profile_json_count(&object, "dates_out_of_range", c->out_of_range);
+	if (c->orphans != NULL)
+	{
+		profile_json_key(&object, "orphans");
+		appendStringInfoString(&object, c->orphans);
+	}
+	return profile_json_object(&object);
+}
+
+/* The text of an extreme; false if there is none. */
+static bool
+extreme(ProfileColumn *c, bool greatest, Datum *text)
+{
+	Datum		value;
+
+	if (!profile_order_get(c->order, greatest, &value))
+		return false;
+	*text = CStringGetTextDatum(value_text(c, value));
+	return true;
+}
+
+/* The column's row of the result, but for the number of rows. */
+void
+profile_column_finish(ProfileColumn *c, int64 distinct, bool exact, Datum *values, bool *nulls)
+{
+	if (c->text_by_value)
+		end_text_by_value(c, NULL);
+	memset(nulls, 0, PROFILE_FIELDS);
+	values[0] = NameGetDatum(&c->name);
+	values[1] = CStringGetTextDatum(format_type_with_typemod(c->type, c->typmod));
+	values[3] = Int64GetDatum(c->nulls);
+	values[4] = Int64GetDatum(c->empties);
+	values[5] = Int64GetDatum(distinct);
+	nulls[6] = !extreme(c, false, &values[6]);
+	nulls[7] = !extreme(c, true, &values[7]);
+	nulls[8] = c->values == 0;
+	values[8] = Float8GetDatum(c->values == 0 ? 0 : c->width / c->values);
+	values[9] = top_values(c);
+	nulls[10] = c->text == NULL;
+	values[10] = c->text == NULL ? (Datum) 0 : top_patterns(c);
+	values[11] = anomalies(c, distinct, exact);
+}
