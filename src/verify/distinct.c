@@ -20,18 +20,24 @@
 /* Hashes are kept where at least this share of the values is different, as far as the sketch can tell. */
 #define NEAR_SHARE 0.95
 
+/*
+ * When there are too many values each so manieth one without entry gets one: what is
+ * frequent soon comes to its turn, and what comes once does not push it out.
+ */
+#define ENTRY_STRIDE 8
+
 /* After so many rows the sketch is asked for the first time. */
 #define FIRST_CHECK 65536
 
 /* Makes a counter with so many entries. */
 void
-distinct_init(Distinct *d, MemoryContext context, int entries, double expected, int *spools_left,
+distinct_init(Distinct *d, MemoryContext context, int entries, double expected, SpoolBudget *budget,
 			  FrequentForget forget, void *arg)
 {
 	memset(d, 0, sizeof(Distinct));
 	d->context = context;
 	d->expected = expected;
-	d->spools_left = spools_left;
+	d->budget = budget;
 	frequent_init(&d->values, context, entries, forget, arg);
 }
 
@@ -52,10 +58,10 @@ begin_sketch(Distinct *d)
 	MemoryContextSwitchTo(old);
 	d->sketched = true;
 	d->next_check = FIRST_CHECK;
-	if (distinct_is_near(d->values.count, d->rows) && *d->spools_left > 0)
+	if (distinct_is_near(d->values.count, d->rows) && d->budget->columns > 0)
 	{
-		(*d->spools_left)--;
-		d->spool = hash_spool_create(d->context, d->expected);
+		d->budget->columns--;
+		d->spool = hash_spool_create(d->context, d->expected, &d->budget->memory);
 	}
 	for (int i = 0; i < d->values.count; i++)
 	{
@@ -70,7 +76,7 @@ end_spool(Distinct *d)
 {
 	hash_spool_free(d->spool);
 	d->spool = NULL;
-	(*d->spools_left)++;
+	d->budget->columns++;
 }
 
 /* Gives the spool up where too many values are not different. */
@@ -82,7 +88,10 @@ check_spool(Distinct *d)
 		end_spool(d);
 }
 
-/* Adds a value that has no entry.  One that has is in the sketch, and in the spool, already. */
+/*
+ * Adds a value that has no entry; returns the one it gets, or NULL.  What has one is in the
+ * sketch, and in the spool, already.
+ */
 FrequentEntry *
 distinct_insert(Distinct *d, uint64 hash)
 {
@@ -96,6 +105,8 @@ distinct_insert(Distinct *d, uint64 hash)
 		if (d->rows >= d->next_check)
 			check_spool(d);
 	}
+	if (d->sketched && d->rows % ENTRY_STRIDE != 0)
+		return NULL;
 	return frequent_add(&d->values, hash);
 }
 

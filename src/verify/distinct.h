@@ -11,12 +11,19 @@
 #include "verify/frequent.h"
 #include "verify/hash_spool.h"
 
+/* What the spools of all columns may take. */
+typedef struct SpoolBudget
+{
+	int			columns;		/* that may still begin one */
+	Size		memory;
+} SpoolBudget;
+
 typedef struct Distinct
 {
 	MemoryContext context;
 	Frequent	values;
 	double		expected;		/* rows of the table, about */
-	int		   *spools_left;	/* how many columns may still begin a spool */
+	SpoolBudget *budget;
 	int64		rows;			/* with a value, until now */
 	bool		sketched;		/* are the hashes in the sketch? */
 	hyperLogLogState sketch;
@@ -24,13 +31,13 @@ typedef struct Distinct
 	int64		next_check;		/* of whether they still are, after so many rows */
 } Distinct;
 
-extern void distinct_init(Distinct *d, MemoryContext context, int entries, double expected, int *spools_left,
+extern void distinct_init(Distinct *d, MemoryContext context, int entries, double expected, SpoolBudget *budget,
 						  FrequentForget forget, void *arg);
 extern FrequentEntry *distinct_insert(Distinct *d, uint64 hash);
 extern int64 distinct_count(Distinct *d, bool *exact);
 extern bool distinct_is_near(int64 distinct, int64 rows);
 
-/* Counts a value; returns its entry, which may be new. */
+/* Counts a value; returns its entry, which may be new, or NULL if it has none. */
 static inline FrequentEntry *
 distinct_add(Distinct *d, uint64 hash, bool *found)
 {

@@ -2,11 +2,11 @@
  * hash_spool.c
  *		How many of very many hashes are different, exactly and in bounded memory.
  *
- * Hashes are divided among partitions by their first bits.  Each partition has a
- * block in memory; full blocks go to one temporary file, chained to the
- * partition's block before.  In the end one partition after the other is read into
- * a set.  One that is too large for the set is read several times, each time for
- * another part of its hashes.
+ * Hashes are divided among partitions by their first bits, in blocks.  Full blocks
+ * stay in memory as long as there is some, which all spools of a call share; then they
+ * go to one temporary file, chained to the partition's block before.  In the end one
+ * partition after the other is read into a set.  One that is too large for the set is
+ * read several times, each time for another part of its hashes.
  */
 #include "postgres.h"
 
@@ -29,23 +29,26 @@
 /* One page of the file. */
 typedef struct Block
 {
-	int64		before;			/* the partition's block before this one; -1: none */
-	uint64		hashes[BLCKSZ / sizeof(uint64) - 1];
+	int64		before;			/* in the file: the partition's block before this one; -1: none */
+	struct Block *kept;			/* in memory: the same */
+	uint64		hashes[BLCKSZ / sizeof(uint64) - 2];
 } Block;
 
 #define BLOCK_HASHES lengthof(((Block *) NULL)->hashes)
 
 typedef struct Partition
 {
-	Block	   *block;			/* what is not in the file; NULL: nothing has come yet */
-	int			used;
-	int64		last;			/* its last block in the file; -1: none */
-	int64		hashes;			/* in the file */
+	Block	   *block;			/* that is not full; NULL: nothing has come yet */
+	int			used;			/* hashes in it */
+	Block	   *kept;			/* the last one in memory that is full */
+	int64		last;			/* the last one in the file; -1: none */
+	int64		hashes;			/* in full blocks */
 } Partition;
 
 struct HashSpool
 {
 	MemoryContext context;
+	Size	   *memory;			/* that spools may still take */
 	BufFile    *file;			/* NULL as long as all is in memory */
 	int64		blocks;			/* in the file */
 	int			shift;			/* of a hash, to its partition */
@@ -61,9 +64,9 @@ typedef struct HashSet
 	int64		count;
 } HashSet;
 
-/* Makes a spool for about so many hashes. */
+/* Makes a spool for about so many hashes; memory: what full blocks may take. */
 HashSpool *
-hash_spool_create(MemoryContext context, double expected)
+hash_spool_create(MemoryContext context, double expected, Size *memory)
 {
 	HashSpool  *s;
 	double		wanted = Max(Min(expected / PARTITION_HASHES, MAX_PARTITIONS), MIN_PARTITIONS);
@@ -71,6 +74,7 @@ hash_spool_create(MemoryContext context, double expected)
 	context = AllocSetContextCreate(context, "migrate_ext hashes", ALLOCSET_DEFAULT_SIZES);
 	s = MemoryContextAllocZero(context, sizeof(HashSpool));
 	s->context = context;
+	s->memory = memory;
 	s->npartitions = pg_nextpower2_32((uint32) wanted);
 	s->shift = 64 - pg_leftmost_one_pos32(s->npartitions);
 	s->partitions = MemoryContextAllocZero(context, sizeof(Partition) * s->npartitions);
@@ -79,7 +83,7 @@ hash_spool_create(MemoryContext context, double expected)
 	return s;
 }
 
-/* Writes a partition's full block to the end of the file. */
+/* Writes a block to the end of the file. */
 static void
 write_block(HashSpool *s, Partition *p)
 {
@@ -90,9 +94,24 @@ write_block(HashSpool *s, Partition *p)
 	p->block->before = p->last;
 	BufFileWrite(s->file, p->block, sizeof(Block));
 	p->last = s->blocks++;
+	MemoryContextSwitchTo(old);
+}
+
+/* Puts a partition's full block away. */
+static void
+end_block(HashSpool *s, Partition *p)
+{
+	if (*s->memory >= sizeof(Block))
+	{
+		*s->memory -= sizeof(Block);
+		p->block->kept = p->kept;
+		p->kept = p->block;
+		p->block = MemoryContextAlloc(s->context, sizeof(Block));
+	}
+	else
+		write_block(s, p);
 	p->hashes += p->used;
 	p->used = 0;
-	MemoryContextSwitchTo(old);
 }
 
 void
@@ -103,7 +122,7 @@ hash_spool_add(HashSpool *s, uint64 hash)
 	if (p->block == NULL)
 		p->block = MemoryContextAlloc(s->context, sizeof(Block));
 	else if (p->used == BLOCK_HASHES)
-		write_block(s, p);
+		end_block(s, p);
 	p->block->hashes[p->used++] = hash;
 }
 
@@ -149,6 +168,8 @@ count_part(HashSpool *s, Partition *p, HashSet *set, Block *block, uint64 part, 
 	memset(set->slots, 0, sizeof(uint64) * (set->mask + 1));
 	set->count = 0;
 	add_to_set(set, p->block->hashes, p->used, part, parts);
+	for (Block *kept = p->kept; kept != NULL; kept = kept->kept)
+		add_to_set(set, kept->hashes, BLOCK_HASHES, part, parts);
 	for (int64 number = p->last; number >= 0;)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -192,9 +213,15 @@ hash_spool_distinct(HashSpool *s)
 	return distinct;
 }
 
+/* Gives the memory back. */
 void
 hash_spool_free(HashSpool *s)
 {
+	for (int i = 0; i < s->npartitions; i++)
+	{
+		for (Block *kept = s->partitions[i].kept; kept != NULL; kept = kept->kept)
+			*s->memory += sizeof(Block);
+	}
 	if (s->file != NULL)
 		BufFileClose(s->file);
 	MemoryContextDelete(s->context);

@@ -9,7 +9,7 @@
 
 typedef struct HashSpool HashSpool;
 
-extern HashSpool *hash_spool_create(MemoryContext context, double expected);
+extern HashSpool *hash_spool_create(MemoryContext context, double expected, Size *memory);
 extern void hash_spool_add(HashSpool *spool, uint64 hash);
 extern int64 hash_spool_distinct(HashSpool *spool);
 extern void hash_spool_free(HashSpool *spool);

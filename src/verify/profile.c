@@ -31,7 +31,7 @@
 #include "verify/sample.h"
 
 /* Different values that a column counts one by one; in a wide table fewer, of all columns together. */
-#define COLUMN_ENTRIES 3072
+#define COLUMN_ENTRIES 2048
 #define MIN_COLUMN_ENTRIES 256
 #define ALL_ENTRIES (100 * COLUMN_ENTRIES)
 
@@ -146,7 +146,8 @@ open_profile(Profile *p, Oid relid, double percent)
 	p->shared.whole = percent >= 100;
 	p->shared.expected = (rows > 0 ? rows : UNKNOWN_ROWS) * percent / 100;
 	p->shared.entries = Max(Min(COLUMN_ENTRIES, ALL_ENTRIES / Max(desc->natts, 1)), MIN_COLUMN_ENTRIES);
-	p->shared.spools_left = SPOOLS;
+	p->shared.spools.columns = SPOOLS;
+	p->shared.spools.memory = (Size) maintenance_work_mem * 1024;
 	p->columns = palloc(sizeof(ProfileColumn) * Max(desc->natts, 1));
 	for (int i = 0; i < desc->natts; i++)
 	{

@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
@@ -15,7 +17,6 @@
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/datum.h"
-#include "utils/float.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -99,7 +100,9 @@ profile_column_init(ProfileColumn *c, ProfileShared *shared, Form_pg_attribute a
 	if (c->kind == PROFILE_TEXT || c->kind == PROFILE_NAME)
 		c->text = profile_text_create(context);
 	c->text_by_value = c->text != NULL;
-	distinct_init(&c->distinct, context, shared->entries, shared->expected, &shared->spools_left, forget_value, c);
+	c->first_date = (date2j(FIRST_YEAR, 1, 1) - POSTGRES_EPOCH_JDATE) * (c->base == DATEOID ? 1 : USECS_PER_DAY);
+	c->end_date = (date2j(END_YEAR, 1, 1) - POSTGRES_EPOCH_JDATE) * (c->base == DATEOID ? 1 : USECS_PER_DAY);
+	distinct_init(&c->distinct, context, shared->entries, shared->expected, &shared->spools, forget_value, c);
 }
 
 /* A value as text, cut. */
@@ -141,18 +144,16 @@ keep_value(ProfileColumn *c, FrequentEntry *e, Datum value)
 	MemoryContextSwitchTo(old);
 }
 
-/* Counts a value; returns its entry if it is a new one, else NULL. */
-static inline FrequentEntry *
-count_value(ProfileColumn *c, Datum value)
+/* Counts a value; false if it has an entry already.  A new one's is in *entry, or NULL. */
+static inline bool
+count_value(ProfileColumn *c, Datum value, FrequentEntry **entry)
 {
 	bool		found;
-	FrequentEntry *e = distinct_add(&c->distinct, value_hash(c->hasher, value), &found);
 
-	if (!found)
-		return e;
-	if (e->form == FORM_NONE)
-		keep_value(c, e, value);
-	return NULL;
+	*entry = distinct_add(&c->distinct, value_hash(c->hasher, value), &found);
+	if (found && (*entry)->form == FORM_NONE)
+		keep_value(c, *entry, value);
+	return !found;
 }
 
 /* From here on each text is looked at: there are too many patterns. */
@@ -173,23 +174,20 @@ end_text_by_value(ProfileColumn *c, const FrequentEntry *but)
 static bool
 add_text(ProfileColumn *c, Datum value, const char *data, int length)
 {
-	FrequentEntry *e = c->unique ? NULL : count_value(c, value);
+	FrequentEntry *e = NULL;
+	bool		is_new = c->unique || count_value(c, value, &e);
 
 	if (length == 0)
 		c->empties++;
-	if (c->text_by_value && !c->unique)
-	{
-		if (e == NULL)
-			return false;
-		if (profile_text_has_room(c->text))
-		{
-			e->note = profile_text_look(c->text, data, length);
-			return true;
-		}
+	if (c->text_by_value && !is_new)
+		return false;
+	if (c->text_by_value && !profile_text_has_room(c->text))
 		end_text_by_value(c, e);
-	}
-	profile_text_count(c->text, profile_text_look(c->text, data, length), 1);
-	return e != NULL || c->unique;
+	if (c->text_by_value && e != NULL)
+		e->note = profile_text_look(c->text, data, length);
+	else
+		profile_text_count(c->text, profile_text_look(c->text, data, length), 1);
+	return is_new;
 }
 
 static bool
@@ -206,14 +204,12 @@ add_varlena_text(ProfileColumn *c, Datum value)
 static void
 look_at_date(ProfileColumn *c, int64 date)
 {
-	int64		day = c->base == DATEOID ? 1 : USECS_PER_DAY;
 	int64		lowest = c->base == DATEOID ? DATEVAL_NOBEGIN : DT_NOBEGIN;
 	int64		highest = c->base == DATEOID ? DATEVAL_NOEND : DT_NOEND;
 
 	if (date == lowest || date == highest)
 		c->infinities++;
-	else if (date < (date2j(FIRST_YEAR, 1, 1) - POSTGRES_EPOCH_JDATE) * day ||
-			 date >= (date2j(END_YEAR, 1, 1) - POSTGRES_EPOCH_JDATE) * day)
+	else if (date < c->first_date || date >= c->end_date)
 		c->out_of_range++;
 }
 
@@ -227,37 +223,41 @@ is_empty(const ProfileColumn *c, Datum value)
 	return JB_ROOT_COUNT(DatumGetJsonbP(value)) == 0;
 }
 
-/* Bytes of a value as it is stored, but not compressed. */
-static inline double
-width_of(const ProfileColumn *c, Datum value)
+/* Adds the bytes of a value as it is, but not compressed; returns it in its place. */
+static inline Datum
+measure(ProfileColumn *c, Datum value)
 {
 	if (c->typlen > 0)
-		return c->typlen;
-	if (c->typlen == -2)
-		return strlen(DatumGetCString(value)) + 1;
-	if (VARATT_IS_EXTERNAL(DatumGetPointer(value)) || VARATT_IS_COMPRESSED(DatumGetPointer(value)))
-		return toast_raw_datum_size(value) - VARHDRSZ;
-	return VARSIZE_ANY_EXHDR(DatumGetPointer(value));
+		c->width += c->typlen;
+	else if (c->typlen == -2)
+		c->width += strlen(DatumGetCString(value)) + 1;
+	else if (VARATT_IS_EXTERNAL(DatumGetPointer(value)) || VARATT_IS_COMPRESSED(DatumGetPointer(value)))
+	{
+		c->width += toast_raw_datum_size(value) - VARHDRSZ;
+		return PointerGetDatum(PG_DETOAST_DATUM_PACKED(value));
+	}
+	else
+		c->width += VARSIZE_ANY_EXHDR(DatumGetPointer(value));
+	return value;
 }
 
 /* Adds a value that is not null, in the row's memory context. */
 void
 profile_column_add(ProfileColumn *c, Datum value)
 {
-	double		number = get_float8_nan();
+	FrequentEntry *e;
+	double		number = NAN;
 	bool		is_new = true;
 	int64		integer;
 
 	c->values++;
-	c->width += width_of(c, value);
-	if (c->typlen == -1)
-		value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(value));
+	value = measure(c, value);
 	if (c->kind == PROFILE_TEXT)
 		is_new = add_varlena_text(c, value);
 	else if (c->kind == PROFILE_NAME)
 		is_new = add_text(c, value, NameStr(*DatumGetName(value)), strlen(NameStr(*DatumGetName(value))));
 	else if (!c->unique)
-		is_new = count_value(c, value) != NULL;
+		is_new = count_value(c, value, &e);
 	if (c->kind == PROFILE_NUMBER)
 	{
 		number = profile_number_of(c->base, value);

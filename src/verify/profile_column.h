@@ -36,7 +36,7 @@ typedef struct ProfileShared
 	double		expected;		/* rows, about */
 	bool		whole;			/* are all rows read? */
 	int			entries;		/* values that a column counts one by one */
-	int			spools_left;
+	SpoolBudget spools;
 } ProfileShared;
 
 typedef struct ProfileColumn
@@ -59,6 +59,8 @@ typedef struct ProfileColumn
 	int64		values;			/* rows that are not null */
 	int64		empties;
 	int64		out_of_range;	/* dates */
+	int64		first_date;		/* that is in range, of a date's type */
+	int64		end_date;		/* and the first that is not any more */
 	int64		infinities;		/* the same */
 	double		width;			/* sum of bytes */
 	ValueHasher *hasher;

@@ -43,6 +43,7 @@ profile_number_create(MemoryContext context, Oid type)
 	n->type = type;
 	n->weight = 1;
 	n->next = SAMPLE_VALUES;
+	n->high.bound = n->low.bound = -DBL_MAX;
 	/* always the same one, so that the same table has the same outliers */
 	pg_prng_seed(&n->random, 20260101);
 	return n;
@@ -111,11 +112,10 @@ grow(ProfileNumber *n, double *values, int *room, int most)
 	return values == NULL ? MemoryContextAlloc(n->context, sizeof(double) * *room) : repalloc(values, sizeof(double) * *room);
 }
 
+/* Adds a number that is not below the bound. */
 static void
 add_extreme(ProfileNumber *n, Extremes *e, double value)
 {
-	if (e->bounded && value < e->bound)
-		return;
 	if (e->count == 2 * EXTREME_VALUES)
 	{
 		qsort(e->values, e->count, sizeof(double), compare_numbers);
@@ -175,8 +175,10 @@ profile_number_add(ProfileNumber *n, double value)
 		if (n->count < SAMPLE_VALUES || n->count == n->next)
 			add_to_sample(n, value);
 		n->count++;
-		add_extreme(n, &n->high, value);
-		add_extreme(n, &n->low, -value);
+		if (value >= n->high.bound)
+			add_extreme(n, &n->high, value);
+		if (-value >= n->low.bound)
+			add_extreme(n, &n->low, -value);
 	}
 }
 

@@ -10,14 +10,16 @@
 #include "catalog/pg_type.h"
 #include "utils/date.h"
 #include "utils/datum.h"
-#include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 #include "verify/profile_order.h"
 
-/* The numbers of values are about right: so far from the extremes, relatively, they need not be compared. */
+/*
+ * The numbers of values are about right, and those of larger values are not smaller but for
+ * rounding: so far from the extremes, relatively, they need not be compared.
+ */
 #define NUMBER_MARGIN 1e-12
 
 static bool
@@ -99,8 +101,7 @@ profile_order_create(MemoryContext context, Oid type, Oid collation)
 	o->integral = is_integral(base);
 	o->typlen = cache->typlen;
 	o->typbyval = cache->typbyval;
-	o->above = get_float8_nan();
-	o->below = get_float8_nan();
+	o->above = o->below = o->under = o->over = NAN;
 	if (!o->integral)
 	{
 		/* a view's column may have none that was decided on */
@@ -139,6 +140,7 @@ keep_min(ProfileOrder *o, Datum value, double number)
 {
 	keep(o, &o->min, value);
 	o->above = number + fabs(number) * NUMBER_MARGIN;
+	o->under = number - fabs(number) * NUMBER_MARGIN;
 }
 
 static void
@@ -146,6 +148,7 @@ keep_max(ProfileOrder *o, Datum value, double number)
 {
 	keep(o, &o->max, value);
 	o->below = number - fabs(number) * NUMBER_MARGIN;
+	o->over = number + fabs(number) * NUMBER_MARGIN;
 }
 
 /* Compares a value with both extremes; it is in its place, neither compressed nor toasted. */
@@ -158,6 +161,10 @@ profile_order_compare(ProfileOrder *o, Datum value, double number)
 		keep_max(o, value, number);
 		o->any = true;
 	}
+	else if (number > o->over)
+		keep_max(o, value, number);
+	else if (number < o->under)
+		keep_min(o, value, number);
 	else if (o->of_min.comparator(value, o->min.value, &o->of_min) < 0)
 		keep_min(o, value, number);
 	else if (o->of_max.comparator(value, o->max.value, &o->of_max) > 0)

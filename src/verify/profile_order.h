@@ -31,6 +31,8 @@ typedef struct ProfileOrder
 	SortSupportData of_max;
 	double		above;			/* numbers between these are neither */
 	double		below;
+	double		under;			/* numbers beyond these are without comparison */
+	double		over;
 } ProfileOrder;
 
 extern ProfileOrder *profile_order_create(MemoryContext context, Oid type, Oid collation);

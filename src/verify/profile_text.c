@@ -22,6 +22,15 @@
 /* The longest text that is a number. */
 #define NUMBER_BYTES 40
 
+/* ... and the longest that is a boolean. */
+#define BOOLEAN_BYTES 5
+
+/* Longer texts have no form. */
+#define FORM_BYTES 64
+
+/* Where patterns are given up, because most texts have their own, the pattern of each so manieth text is counted. */
+#define PATTERN_STRIDE 8
+
 /* Runs above these are shortened. */
 #define CAPITALS_RUN 4
 #define DIGITS_RUN 8
@@ -163,31 +172,79 @@ make_mask(const ProfileText *t, const unsigned char *p, const unsigned char *end
 	return p;
 }
 
-/* Has any of eight bytes a value below n, which is not above 128? */
-#define HAS_LESS(word, n) (((word) - UINT64CONST(0x0101010101010101) * (n)) & ~(word) & UINT64CONST(0x8080808080808080))
+/* The same byte eight times. */
+#define EIGHT(byte) (UINT64CONST(0x0101010101010101) * (byte))
 
-/* What there is in the rest of a long text: only what is not plain ASCII matters. */
+/* Has any of eight bytes a value below n, which is not above 128? */
+#define HAS_LESS(word, n) (((word) - EIGHT(n)) & ~(word) & EIGHT(0x80))
+
+/* Which of eight bytes below 128 are from low to high: all of their bits. */
+static inline uint64
+bytes_between(uint64 word, uint8 low, uint8 high)
+{
+	uint64		found = ((word + EIGHT(0x80 - low)) & ~(word + EIGHT(0x7F - high))) & EIGHT(0x80);
+
+	return (found >> 7) * 0xFF;
+}
+
+/* Is any of eight bytes a control character or beyond ASCII? */
+static inline bool
+is_special(uint64 word)
+{
+	return ((word & EIGHT(0x80)) | HAS_LESS(word, 0x20) | HAS_LESS(word ^ EIGHT(0x7F), 1)) != 0;
+}
+
+/* Looks for control characters and what is beyond ASCII. */
 static uint8
-scan_rest(const unsigned char *p, const unsigned char *end)
+scan_special(const unsigned char *p, const unsigned char *end)
 {
 	uint8		seen = 0;
 
-	while (end - p >= (int) sizeof(uint64))
+	for (; end - p >= (int) sizeof(uint64); p += sizeof(uint64))
 	{
 		uint64		word;
 
 		memcpy(&word, p, sizeof(word));
-		if ((word & UINT64CONST(0x8080808080808080)) != 0 || HAS_LESS(word, 0x20) != 0 ||
-			HAS_LESS(word ^ UINT64CONST(0x7F7F7F7F7F7F7F7F), 1) != 0)
-		{
-			for (int i = 0; i < (int) sizeof(word); i++)
-				seen |= classes[p[i]];
-		}
-		p += sizeof(word);
+		for (int i = 0; i < (int) sizeof(word) && is_special(word); i++)
+			seen |= classes[p[i]];
 	}
 	while (p < end)
 		seen |= classes[*p++];
-	return seen | SEEN_OTHER;
+	return seen;
+}
+
+/*
+ * The hash of a text's form: letters and digits by their symbols, the rest as it is.  False if
+ * it is long, or not ASCII.  Eight bytes at a time.
+ */
+static bool
+hash_form(const unsigned char *p, int length, uint64 *hash)
+{
+	uint64		form[FORM_BYTES / sizeof(uint64)] = {0};
+	uint64		all = 0;
+
+	if (length > FORM_BYTES)
+		return false;
+	for (int at = 0; at < length; at += sizeof(uint64))
+	{
+		uint64		word = 0;
+		uint64		small;
+		uint64		capitals;
+		uint64		digits;
+
+		if (length - at >= (int) sizeof(word))
+			memcpy(&word, p + at, sizeof(word));
+		else
+			memcpy(&word, p + at, length - at);
+		all |= word;
+		small = bytes_between(word, 'a', 'z');
+		capitals = bytes_between(word, 'A', 'Z');
+		digits = bytes_between(word, '0', '9');
+		form[at / sizeof(word)] = (word & ~(small | capitals | digits)) |
+			(small & EIGHT('a')) | (capitals & EIGHT('A')) | (digits & EIGHT('9'));
+	}
+	*hash = bytes_hash((char *) form, length);
+	return (all & EIGHT(0x80)) == 0;
 }
 
 /* The byte of Windows-1252 that a character was, 0x80 to 0xBF, or -1. */
@@ -384,36 +441,70 @@ find_pattern(ProfileText *t, const char *mask, int length)
 	return e - t->patterns.entries + 1;
 }
 
+/* The pattern, and what is seen on the way. */
+static uint32
+look_at_mask(ProfileText *t, const unsigned char *p, const unsigned char *end, uint8 *seen)
+{
+	char		mask[2 * MASK_BYTES];
+	int			n;
+	const unsigned char *rest = make_mask(t, p, end, mask, &n, seen);
+
+	if (rest < end)
+	{
+		*seen |= scan_special(rest, end);
+		memcpy(mask + n, "...", 3);
+		n += 3;
+	}
+	return find_pattern(t, mask, n) << TEXT_PATTERN_SHIFT;
+}
+
+/* What a text is that has no form, or one that was not seen lately. */
+static uint32
+look_closely(ProfileText *t, const unsigned char *p, int length)
+{
+	uint8		seen = 0;
+	uint32		note = look_at_ends(t, p, length);
+
+	if (t->sampled && t->turn++ % PATTERN_STRIDE != 0)
+		seen = scan_special(p, p + length);
+	else
+		note |= look_at_mask(t, p, p + length, &seen);
+	if (seen & SEEN_CONTROL)
+		note |= TEXT_CONTROL;
+	if ((seen & SEEN_HIGH) && t->utf8)
+		note |= look_beyond_ascii(p, p + length);
+	t->sampled = !frequent_is_exact(&t->patterns);
+	return note;
+}
+
 /* What a text is, as a note: to be counted before the next one may push its pattern out. */
 uint32
 profile_text_look(ProfileText *t, const char *data, int length)
 {
 	const unsigned char *p = (const unsigned char *) data;
-	const unsigned char *rest;
-	char		mask[2 * MASK_BYTES];
-	int			n;
-	uint8		seen = 0;
+	uint64		hash;
 	uint32		note;
 
 	if (length == 0)
 		return TEXT_EMPTY;
-	note = look_at_ends(t, p, length);
-	rest = make_mask(t, p, p + length, mask, &n, &seen);
-	if (rest < p + length)
+	if (!t->sampled && hash_form(p, length, &hash))
 	{
-		seen |= scan_rest(rest, p + length);
-		memcpy(mask + n, "...", 3);
-		n += 3;
+		TextForm   *form = &t->forms[hash % TEXT_FORMS];
+
+		if (form->hash != hash || form->note == 0)
+		{
+			form->note = look_closely(t, p, length);
+			form->hash = hash;
+		}
+		note = form->note;
 	}
-	if (seen & SEEN_CONTROL)
-		note |= TEXT_CONTROL;
-	if ((seen & SEEN_HIGH) && t->utf8)
-		note |= look_beyond_ascii(p, p + length);
-	if (seen == SEEN_LETTER && length <= 5 && is_boolean(data, length))
+	else
+		note = look_closely(t, p, length);
+	if (classes[*p] == SEEN_LETTER && length <= BOOLEAN_BYTES && is_boolean(data, length))
 		note |= TEXT_BOOLEAN;
-	if ((seen & SEEN_DIGIT) && (seen & (SEEN_HIGH | SEEN_CONTROL)) == 0 && length <= NUMBER_BYTES)
+	else if ((classes[*p] & (SEEN_DIGIT | SEEN_OTHER)) && length <= NUMBER_BYTES)
 		note |= look_at_digits(data, length);
-	return note | find_pattern(t, mask, n) << TEXT_PATTERN_SHIFT;
+	return note;
 }
 
 /* Counts rows of a note. */
@@ -426,7 +517,7 @@ profile_text_count(ProfileText *t, uint32 note, int64 rows)
 	if ((note & TEXT_EMPTY) == 0)
 		t->texts += rows;
 	if (pattern > 0)
-		t->patterns.entries[pattern - 1].rows += rows;
+		t->patterns.entries[pattern - 1].rows += t->sampled ? rows * PATTERN_STRIDE : rows;
 	if (date > 0)
 		t->dates[date] += rows;
 	note &= (1 << TEXT_BITS) - 1;

@@ -27,6 +27,15 @@
 #define TEXT_DATE_SHIFT		9
 #define TEXT_PATTERN_SHIFT	16
 
+/* Of texts of one form that were seen lately. */
+typedef struct TextForm
+{
+	uint64		hash;			/* 0: none */
+	uint32		note;			/* the pattern, and what the form tells of blanks and control characters */
+} TextForm;
+
+#define TEXT_FORMS 256
+
 typedef struct ProfileText
 {
 	MemoryContext context;
@@ -35,6 +44,9 @@ typedef struct ProfileText
 	int64		found[TEXT_BITS];	/* by bit */
 	int64		dates[PROFILE_DATE_FORMATS];
 	Frequent	patterns;		/* by the hash of the mask; the value is the mask */
+	bool		sampled;		/* are there so many patterns that not every text's is counted? */
+	uint32		turn;			/* which is: every so manieth */
+	TextForm	forms[TEXT_FORMS];	/* while all patterns have room */
 } ProfileText;
 
 extern ProfileText *profile_text_create(MemoryContext context);
