@@ -136,7 +136,7 @@ frequent_add(Frequent *f, uint64 hash)
 	return e;
 }
 
-/* Most rows first; among equals by the hash, so that the order is always the same. */
+/* Most rows first; among equals the one that came first, as entries keep their order. */
 static int
 compare_entries(const void *a, const void *b)
 {
@@ -145,7 +145,7 @@ compare_entries(const void *a, const void *b)
 
 	if (x->rows != y->rows)
 		return x->rows > y->rows ? -1 : 1;
-	return x->hash < y->hash ? -1 : x->hash > y->hash ? 1 : 0;
+	return x < y ? -1 : 1;
 }
 
 /*

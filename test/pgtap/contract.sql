@@ -2,7 +2,7 @@
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS migrate_ext;
-SELECT plan(94);
+SELECT plan(96);
 
 CREATE TEMP TABLE surface (name text, args text, result text);
 INSERT INTO surface VALUES
@@ -18,6 +18,7 @@ INSERT INTO surface VALUES
 	('migrate_set', 'migration text, setting text, value text', 'text'),
 	('migrate_drop', 'migration text', 'void'),
 	('migrate_assess', 'migration text', 'TABLE(severity text, subject text, finding text, advice text)'),
+	('migrate_profile', 'relation regclass, sample_percent double precision DEFAULT 100', 'TABLE(column_name name, data_type text, rows bigint, nulls bigint, empties bigint, distinct_values bigint, min text, max text, avg_width double precision, top_values jsonb, patterns jsonb, anomalies jsonb)'),
 	('migrate_start', 'migration text', 'text'),
 	('migrate_backfill', 'migration text, workers integer DEFAULT NULL::integer, batch_size integer DEFAULT NULL::integer, run_for interval DEFAULT NULL::interval', 'bigint'),
 	('migrate_sync', 'migration text', 'bigint'),
