@@ -16,7 +16,7 @@
 #include "verify/profile_json.h"
 #include "verify/profile_text.h"
 
-#define MASK_BYTES 40
+#define MASK_BYTES 32
 #define PATTERNS 512
 
 /* The longest text that is a number. */
@@ -25,7 +25,7 @@
 /* ... and the longest that is a boolean. */
 #define BOOLEAN_BYTES 5
 
-/* Longer texts have no form. */
+/* Patterns are those of so many bytes at the beginning. */
 #define FORM_BYTES 64
 
 /* Where patterns are given up, because most texts have their own, the pattern of each so manieth text is counted. */
@@ -214,8 +214,8 @@ scan_special(const unsigned char *p, const unsigned char *end)
 }
 
 /*
- * The hash of a text's form: letters and digits by their symbols, the rest as it is.  False if
- * it is long, or not ASCII.  Eight bytes at a time.
+ * The hash of the form of up to FORM_BYTES bytes: letters and digits by their symbols, the rest
+ * as it is.  False if they are not all ASCII.  Eight bytes at a time.
  */
 static bool
 hash_form(const unsigned char *p, int length, uint64 *hash)
@@ -223,8 +223,6 @@ hash_form(const unsigned char *p, int length, uint64 *hash)
 	uint64		form[FORM_BYTES / sizeof(uint64)] = {0};
 	uint64		all = 0;
 
-	if (length > FORM_BYTES)
-		return false;
 	for (int at = 0; at < length; at += sizeof(uint64))
 	{
 		uint64		word = 0;
@@ -441,39 +439,54 @@ find_pattern(ProfileText *t, const char *mask, int length)
 	return e - t->patterns.entries + 1;
 }
 
-/* The pattern, and what is seen on the way. */
+/* The pattern of a text's beginning, and what is seen on the way; cut: there is more of the text. */
 static uint32
-look_at_mask(ProfileText *t, const unsigned char *p, const unsigned char *end, uint8 *seen)
+look_at_mask(ProfileText *t, const unsigned char *p, const unsigned char *end, bool cut, uint8 *seen)
 {
 	char		mask[2 * MASK_BYTES];
 	int			n;
-	const unsigned char *rest = make_mask(t, p, end, mask, &n, seen);
+	const unsigned char *rest;
 
-	if (rest < end)
+	if (t->sampled && t->turn++ % PATTERN_STRIDE != 0)
 	{
+		*seen |= scan_special(p, end);
+		return 0;
+	}
+	rest = make_mask(t, p, end, mask, &n, seen);
+	if (rest < end)
 		*seen |= scan_special(rest, end);
+	if (cut || rest < end)
+	{
 		memcpy(mask + n, "...", 3);
 		n += 3;
 	}
 	return find_pattern(t, mask, n) << TEXT_PATTERN_SHIFT;
 }
 
-/* What a text is that has no form, or one that was not seen lately. */
+/* The pattern of a text's beginning; of ASCII it is remembered by its form. */
 static uint32
-look_closely(ProfileText *t, const unsigned char *p, int length)
+look_at_beginning(ProfileText *t, const unsigned char *p, int length, bool cut, uint8 *seen)
 {
-	uint8		seen = 0;
-	uint32		note = look_at_ends(t, p, length);
+	uint64		hash;
+	TextForm   *form = NULL;
+	uint32		note;
 
-	if (t->sampled && t->turn++ % PATTERN_STRIDE != 0)
-		seen = scan_special(p, p + length);
-	else
-		note |= look_at_mask(t, p, p + length, &seen);
-	if (seen & SEEN_CONTROL)
+	if (!t->sampled && hash_form(p, length, &hash))
+	{
+		hash += cut ? 1 : 0;
+		form = &t->forms[hash % TEXT_FORMS];
+		if (form->hash == hash && form->note != 0)
+			return form->note;
+	}
+	note = look_at_mask(t, p, p + length, cut, seen);
+	if (*seen & SEEN_CONTROL)
 		note |= TEXT_CONTROL;
-	if ((seen & SEEN_HIGH) && t->utf8)
-		note |= look_beyond_ascii(p, p + length);
 	t->sampled = !frequent_is_exact(&t->patterns);
+	if (form != NULL)
+	{
+		form->hash = hash;
+		form->note = note;
+	}
 	return note;
 }
 
@@ -482,24 +495,22 @@ uint32
 profile_text_look(ProfileText *t, const char *data, int length)
 {
 	const unsigned char *p = (const unsigned char *) data;
-	uint64		hash;
+	int			beginning = Min(length, FORM_BYTES);
+	uint8		seen = 0;
 	uint32		note;
 
 	if (length == 0)
 		return TEXT_EMPTY;
-	if (!t->sampled && hash_form(p, length, &hash))
-	{
-		TextForm   *form = &t->forms[hash % TEXT_FORMS];
-
-		if (form->hash != hash || form->note == 0)
-		{
-			form->note = look_closely(t, p, length);
-			form->hash = hash;
-		}
-		note = form->note;
-	}
-	else
-		note = look_closely(t, p, length);
+	while (t->utf8 && beginning < length && (p[beginning] & 0xC0) == 0x80)
+		beginning--;			/* not within a character */
+	note = look_at_beginning(t, p, beginning, beginning < length, &seen);
+	if (beginning < length)
+		seen |= scan_special(p + beginning, p + length);
+	if (seen & SEEN_CONTROL)
+		note |= TEXT_CONTROL;
+	if ((seen & SEEN_HIGH) && t->utf8)
+		note |= look_beyond_ascii(p, p + length);
+	note |= look_at_ends(t, p, length);
 	if (classes[*p] == SEEN_LETTER && length <= BOOLEAN_BYTES && is_boolean(data, length))
 		note |= TEXT_BOOLEAN;
 	else if ((classes[*p] & (SEEN_DIGIT | SEEN_OTHER)) && length <= NUMBER_BYTES)
