@@ -169,6 +169,29 @@ SELECT * FROM migrate_profile('pair');
 SELECT * FROM migrate_profile(NULL);
 SELECT * FROM migrate_profile(4294967::regclass);
 
+-- other types, with an order and without
+CREATE TYPE unordered AS (j json);
+CREATE DOMAIN numbers_domain AS int[];
+CREATE DOMAIN text_domain AS text CHECK (VALUE <> '');
+CREATE DOMAIN inner_domain AS text_domain;
+CREATE TABLE types (a point[], b xml, c tsvector, e interval, f inet, g bit(3), i "char", j oidvector, k int4multirange, m json, n timetz, q regclass, t oid, u time, v box,
+	x tid, aa unordered, bb numbers_domain, cc inner_domain, dd unordered[]);
+INSERT INTO types SELECT ARRAY[point(1, 2)], '<a/>', 'a b', '1 day', '10.0.0.1', '101', 'x', '1 2', '{[1,3)}', '{}', '10:00+00', 'pg_class', 5, '10:00', '((0,0),(1,1))',
+	'(0,1)', ROW('{}')::unordered, '{}', ' x', ARRAY[ROW('{}')::unordered] FROM generate_series(1, 3);
+SELECT column_name, data_type, empties, distinct_values, min, max, top_values #>> '{0,value}' AS value, anomalies FROM migrate_profile('types');
+
+-- a foreign table
+CREATE EXTENSION postgres_fdw;
+DO $$ BEGIN
+	EXECUTE format('CREATE SERVER pro_server FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L)',
+		split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database());
+	EXECUTE format('CREATE USER MAPPING FOR CURRENT_USER SERVER pro_server OPTIONS (user %L)', current_user);
+END $$;
+CREATE FOREIGN TABLE pro_foreign (id int, customer_id int) SERVER pro_server OPTIONS (schema_name 'pro', table_name 'orders');
+SELECT column_name, rows, nulls, distinct_values, min, max, anomalies FROM migrate_profile('pro_foreign');
+SELECT rows BETWEEN 0 AND 10 AS some FROM migrate_profile('pro_foreign', 50) LIMIT 1;
+DROP EXTENSION postgres_fdw CASCADE;
+
 -- a share of the blocks
 SELECT * FROM migrate_profile('kinds', 0);
 SELECT * FROM migrate_profile('kinds', 100.1);
