@@ -297,6 +297,18 @@ plain_table_update(PlainTable *t)
 	return true;
 }
 
+/* Locks t->found as an update of it would; false if somebody has changed it meanwhile. */
+bool
+plain_table_lock(PlainTable *t)
+{
+	ItemPointerData tid = t->found->tts_tid;
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(t->rel, &tid, GetActiveSnapshot(), t->found, t->cid, LockTupleNoKeyExclusive,
+										  LockWaitBlock, 0, &failure);
+
+	return result == TM_Ok || result == TM_SelfModified;
+}
+
 /* Deletes t->found; false if somebody has changed it meanwhile. */
 bool
 plain_table_delete(PlainTable *t)

@@ -345,9 +345,13 @@ fill_changed_row(DirectRun *run)
 	return changed;
 }
 
-/* Makes the target row of a source row what it must be. */
+/*
+ * Makes the target row of a source row what it must be.  One that is that already is
+ * locked all the same for a source row that is new: a sync of its key, which does
+ * not see the source row yet, would delete it.  For others that row is locked.
+ */
 static void
-upsert_row(DirectRun *run, TupleTableSlot *source)
+upsert_row(DirectRun *run, TupleTableSlot *source, bool is_new)
 {
 	program_evaluate(run->d->program, source, run->values, run->nulls);
 	for (;;)
@@ -358,7 +362,7 @@ upsert_row(DirectRun *run, TupleTableSlot *source)
 			plain_table_insert(run->table);
 			return;
 		}
-		if (!fill_changed_row(run) || plain_table_update(run->table))
+		if (fill_changed_row(run) ? plain_table_update(run->table) : !is_new || plain_table_lock(run->table))
 			return;
 	}
 }
@@ -402,7 +406,7 @@ static bool
 apply_insert(DirectRun *run, TupleTableSlot *new_row)
 {
 	if (program_passes(run->d->program, new_row))
-		upsert_row(run, new_row);
+		upsert_row(run, new_row, true);
 	return true;
 }
 
@@ -429,7 +433,7 @@ apply_update(DirectRun *run, TupleTableSlot *old_row, TupleTableSlot *new_row)
 		return false;
 	if (program_passes(program, new_row))
 	{
-		upsert_row(run, new_row);
+		upsert_row(run, new_row, false);
 		return true;
 	}
 	if (!program_passes(program, old_row))

@@ -80,7 +80,8 @@ assignments(const Mapping *m, const char *excluded)
 /*
  * INSERT of the projection of "FROM <rows>", updating what is there already.
  * Where values are the same nothing is written; record *<> compares images, so
- * it sees 1.0 against 1.00 and needs no equality operator.
+ * it sees 1.0 against 1.00 and needs no equality operator.  A row that is left as it
+ * is is locked: a sync that does not see the source row yet would delete it.
  */
 static char *
 upsert(const Mapping *m, const char *select)
@@ -93,7 +94,8 @@ upsert(const Mapping *m, const char *select)
 					 "ON CONFLICT (%s) ", quote_relation(m->target), ref_column_list(m, ""),
 					 select, ref_key_columns(m));
 	if (set[0] == '\0')
-		appendStringInfoString(&buf, "DO NOTHING");
+		appendStringInfo(&buf, "DO UPDATE SET %s = EXCLUDED.%s WHERE false", quote_identifier(linitial(m->key)),
+						 quote_identifier(linitial(m->key)));
 	else
 		appendStringInfo(&buf, "DO UPDATE SET %s WHERE ROW(%s)::record OPERATOR(pg_catalog.*<>) "
 						 "ROW(%s)::record", set, ref_column_list(m, TARGET_ALIAS "."),
@@ -158,6 +160,7 @@ upsert_rows(const Mapping *m, const char *from)
 	char	   *p_key;
 	char	   *set;
 	StringInfoData values;
+	List	   *statements;
 	bool		in_place = mapping_is_in_place(m);
 
 	if (!in_place && projection_covers_required(m))
@@ -175,7 +178,12 @@ upsert_rows(const Mapping *m, const char *from)
 	if (in_place)
 		return list_make1(update_rows(m, set, inner, psprintf("%s AND " TARGET_ALIAS ".tableoid = migrate_p.migrate_table "
 															  "AND " TARGET_ALIAS ".ctid = migrate_p.migrate_row", p_key)));
-	return list_concat(set[0] == '\0' ? NIL : list_make1(update_rows(m, set, inner, p_key)),
+	/* locked also where they are left as they are, see upsert */
+	statements = list_make1(psprintf("SELECT FROM %s AS " TARGET_ALIAS ", %s WHERE %s FOR NO KEY UPDATE OF " TARGET_ALIAS,
+									 quote_relation(m->target), inner, p_key));
+	if (set[0] != '\0')
+		statements = lappend(statements, update_rows(m, set, inner, p_key));
+	return list_concat(statements,
 					   list_make1(upsert(m, psprintf("SELECT %s FROM %s WHERE NOT EXISTS "
 													 "(SELECT FROM %s AS " TARGET_ALIAS " WHERE %s)",
 													 values.data, inner, quote_relation(m->target), p_key))));
