@@ -69,6 +69,7 @@ CREATE TABLE migrate_ext.mapping_column (
 	ordinal			int NOT NULL,
 	target_column	text NOT NULL,
 	expression		text NOT NULL,
+	constant		boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (mapping_id, ordinal),
 	UNIQUE (mapping_id, target_column)
 );

@@ -89,21 +89,22 @@ plan_keys(DirectPlan *d, const Mapping *m, Relation target)
 {
 	Relation	index = index_open(d->key_index, AccessShareLock);
 	bool		usable = index->rd_rel->relam == BTREE_AM_OID;
+	List	   *sources;
+	ListCell   *lc;
 
 	d->nkeys = index->rd_index->indnkeyatts;
 	d->keys = palloc0(sizeof(ScanKeyData) * d->nkeys);
 	d->key_columns = palloc(sizeof(AttrNumber) * d->nkeys);
-	d->key_reads = palloc(sizeof(AttrNumber) * d->nkeys);
+	(void) projection_key_sources(m, &sources);
+	foreach(lc, sources)
+		d->key_reads = bms_add_member(d->key_reads, get_attnum(m->source, lfirst(lc)));
 	for (int i = 0; usable && i < d->nkeys; i++)
 	{
 		Oid			type = index->rd_opcintype[i];
 		Oid			operator = get_opfamily_member(index->rd_opfamily[i], type, type,
 												   BTEqualStrategyNumber);
-		char	   *name;
 
 		d->key_columns[i] = index->rd_index->indkey.values[i];
-		name = get_attname(m->target, d->key_columns[i], false);
-		d->key_reads[i] = get_attnum(m->source, projection_copied_column(m, name));
 		usable = OidIsValid(operator);
 		if (usable)
 			ScanKeyEntryInitialize(&d->keys[i], 0, i + 1, BTEqualStrategyNumber, type,
@@ -162,9 +163,7 @@ plan_identity(DirectPlan *d, Relation source)
 	TupleDesc	desc = RelationGetDescr(source);
 	int			attnum = -1;
 
-	d->identifying = bms_copy(d->program->filter_reads);
-	for (int i = 0; i < d->nkeys; i++)
-		d->identifying = bms_add_member(d->identifying, d->key_reads[i]);
+	d->identifying = bms_union(d->program->filter_reads, d->key_reads);
 	while ((attnum = bms_next_member(d->program->reads, attnum)) >= 0)
 		d->reads_generated = d->reads_generated || TupleDescAttr(desc, attnum - 1)->attgenerated != '\0';
 }
@@ -201,7 +200,7 @@ fill_plan(DirectPlan *d, const Mapping *m, Oid relid)
 		d->target_natts = RelationGetNumberOfAttributes(target);
 		plan_defaults(d, target);
 		d->needs_settings = d->program->needs_settings || target_needs_settings(d, target);
-		d->removes = m->scope == NULL && !m->clears;
+		d->removes = (m->scope == NULL || !m->reverse) && !m->clears;	/* forward, the key says what is in scope */
 	}
 	if (usable)
 	{
@@ -387,13 +386,15 @@ remove_row(DirectRun *run, TupleTableSlot *source)
 static bool
 same_key(const DirectPlan *d, TupleTableSlot *old_row, TupleTableSlot *new_row)
 {
-	for (int i = 0; i < d->nkeys; i++)
+	int			attnum = -1;
+
+	while ((attnum = bms_next_member(d->key_reads, attnum)) >= 0)
 	{
-		Form_pg_attribute att = TupleDescAttr(old_row->tts_tupleDescriptor, d->key_reads[i] - 1);
+		Form_pg_attribute att = TupleDescAttr(old_row->tts_tupleDescriptor, attnum - 1);
 		bool		old_null;
 		bool		new_null;
-		Datum		old_value = slot_getattr(old_row, d->key_reads[i], &old_null);
-		Datum		new_value = slot_getattr(new_row, d->key_reads[i], &new_null);
+		Datum		old_value = slot_getattr(old_row, attnum, &old_null);
+		Datum		new_value = slot_getattr(new_row, attnum, &new_null);
 
 		if (!program_images_equal(old_value, old_null, new_value, new_null, att->attbyval, att->attlen))
 			return false;

@@ -23,7 +23,7 @@ typedef struct DirectPlan
 	int			nkeys;
 	ScanKey		keys;			/* sk_argument is filled in for each row */
 	AttrNumber *key_columns;	/* target columns, in the index's order */
-	AttrNumber *key_reads;		/* the source columns they are copied from */
+	Bitmapset  *key_reads;		/* the source columns they are copied from */
 	Bitmapset  *identifying;	/* source columns of the key and the filter */
 	bool		reads_generated;	/* reads a column that others are the input of */
 	int			ndefaults;

@@ -23,9 +23,9 @@ mapping_column_insert_all(int64 mapping_id, List *columns)
 		MappingColumn *c = lfirst(lc);
 
 		spi_run("INSERT INTO migrate_ext.mapping_column "
-				"(mapping_id, ordinal, target_column, expression) VALUES ($1, $2, $3, $4)",
+				"(mapping_id, ordinal, target_column, expression, constant) VALUES ($1, $2, $3, $4, $5)",
 				SPI_ARGS(spi_int8(mapping_id), spi_int4(++ordinal),
-						 spi_text(c->target), spi_text(c->expression)));
+						 spi_text(c->target), spi_text(c->expression), spi_bool(c->constant)));
 	}
 	spi_close(&scope);
 }
@@ -39,7 +39,7 @@ mapping_column_list(int64 mapping_id)
 	uint64		n;
 
 	spi_open_catalog(&scope);
-	n = spi_run_fixed("SELECT target_column, expression FROM migrate_ext.mapping_column "
+	n = spi_run_fixed("SELECT target_column, expression, constant FROM migrate_ext.mapping_column "
 				"WHERE mapping_id = $1 ORDER BY ordinal",
 				SPI_ARGS(spi_int8(mapping_id)));
 	for (uint64 i = 0; i < n; i++)
@@ -49,6 +49,7 @@ mapping_column_list(int64 mapping_id)
 
 		c->target = spi_get_text(&scope, i, 1);
 		c->expression = spi_get_text(&scope, i, 2);
+		c->constant = spi_get_bool(i, 3);
 		result = lappend(result, c);
 		MemoryContextSwitchTo(old);
 	}

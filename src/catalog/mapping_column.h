@@ -12,6 +12,7 @@ typedef struct MappingColumn
 {
 	char	   *target;			/* target column's name */
 	char	   *expression;		/* over the source row "src", all names qualified */
+	bool		constant;		/* the same for every source row */
 } MappingColumn;
 
 extern void mapping_column_insert_all(int64 mapping_id, List *columns);

@@ -155,6 +155,8 @@ assess_columns(List **findings, const Mapping *m)
 	{
 		char	   *copied = projection_copied_column(m, lfirst(lc));
 
+		if (projection_column(m, lfirst(lc))->constant)
+			continue;
 		if (copied == NULL ||
 			!key_expression_indexed(m->source, get_attnum(m->source, copied)))
 			add(findings, "warning", name_relation(m->source),
@@ -307,6 +309,30 @@ assess_not_written_back(const Migration *g)
 	return buf.len > 0 ? buf.data : NULL;
 }
 
+/* Whether rows of the source are another mapping's, where filters might say that they are not. */
+static void
+assess_owner(List **findings, const Mapping *m, const Mapping *back)
+{
+	const Mapping *owner = NULL;
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(back->migration_id, MAPPING_REVERSE))
+	{
+		const Mapping *other = lfirst(lc);
+
+		if (other->target != back->target || other->clears)
+			continue;
+		owner = mapping_get(other->reverse_of);
+		if (owner->declared_filter == NULL || strcmp(owner->declared_filter, m->declared_filter) == 0)
+			return;				/* columns of the same rows */
+	}
+	if (owner != NULL)
+		add(findings, "warning", name_relation(m->source),
+			psprintf("its rows are taken for those of %s: when one is deleted in %s after the cutover, columns become null here, and the row stays",
+					 name_relation(owner->target), name_relation(m->target)),
+			"That is right for columns of the same rows. Where each row has its own target, write filters that exclude each other by comparisons of one column.");
+}
+
 /* What cannot be written back after the cutover. */
 static void
 assess_reverse(List **findings, const Mapping *m)
@@ -324,6 +350,8 @@ assess_reverse(List **findings, const Mapping *m)
 	}
 	if (mapping_is_in_place(m))
 		return;
+	if (r->clears && m->declared_filter != NULL)
+		assess_owner(findings, m, r);
 	lost = list_not_written(m->source, list_make1(r));
 	if (lost != NULL)
 		add(findings, "info", name_relation(m->source),

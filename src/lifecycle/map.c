@@ -11,6 +11,8 @@
 #include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -30,6 +32,8 @@
 #include "projection/columns.h"
 #include "projection/expression.h"
 #include "projection/key.h"
+#include "projection/projection.h"
+#include "projection/reference.h"
 
 MIGRATE_FUNCTION(migrate_map);
 
@@ -224,9 +228,26 @@ all_mapped(List *names, const Mapping *m)
 	return names != NIL;
 }
 
-/* Does an earlier mapping back already own the rows of this target? */
+/* A stored condition over the source as a list of clauses. */
+static List *
+filter_clauses(const char *filter, Oid relid)
+{
+	return make_ands_implicit((Expr *) eval_const_expressions(NULL, (Node *) expression_tree(filter, relid, InvalidOid, InvalidAttrNumber)));
+}
+
+/* Is it certain that no row of the relation passes both conditions? */
 static bool
-rows_are_owned(const Mapping *reverse)
+are_disjoint(const char *a, const char *b, Oid relid)
+{
+	return a != NULL && b != NULL && predicate_refuted_by(filter_clauses(a, relid), filter_clauses(b, relid), true);
+}
+
+/*
+ * Does an earlier mapping back already own the rows of this target?  Not where
+ * the filters of the two tell that each has rows of its own.
+ */
+static bool
+rows_are_owned(const Mapping *reverse, const char *filter)
 {
 	ListCell   *lc;
 
@@ -234,10 +255,34 @@ rows_are_owned(const Mapping *reverse)
 	{
 		Mapping    *other = lfirst(lc);
 
-		if (other->target == reverse->target && !other->clears)
+		if (other->target == reverse->target && !other->clears &&
+			!are_disjoint(filter, mapping_get(other->reverse_of)->declared_filter, reverse->target))
 			return true;
 	}
 	return false;
+}
+
+/*
+ * The condition over a row of the target, by an alias, that it is one of this mapping's:
+ * key columns that are the same for all its rows have that value, as where several sources are
+ * merged into one target.  NULL if there are none.
+ */
+static char *
+discriminator(const Mapping *m, const char *alias)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, mapping_is_in_place(m) ? NIL : m->key)
+	{
+		const char *name = lfirst(lc);
+
+		if (projection_column(m, name)->constant)
+			appendStringInfo(&buf, "%s%s.%s %s %s", buf.len ? " AND " : "", alias, quote_identifier(name), ref_key_operator(m, name),
+							 ref_cast_expression(m, name));
+	}
+	return buf.len > 0 ? buf.data : NULL;
 }
 
 /*
@@ -257,7 +302,8 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 	r->target = m->source;
 	r->columns = NIL;
 	r->whole_row = false;
-	r->filter = NULL;
+	r->filter = discriminator(m, SOURCE_ALIAS);
+	r->scope = NULL;
 	r->dedupe_by = NIL;
 	r->dedupe_order = NIL;
 	if (given != NULL)
@@ -292,7 +338,7 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 		return NULL;
 	if (filter != NULL)
 		r->scope = expression_condition_over_target(filter, m->source);
-	r->clears = !mapping_is_in_place(r) && rows_are_owned(r);
+	r->clears = !mapping_is_in_place(r) && rows_are_owned(r, m->filter);
 	return r;
 }
 
@@ -409,6 +455,7 @@ migrate_map(PG_FUNCTION_ARGS)
 	}
 	if (!PG_ARGISNULL(6))
 		read_dedupe(m, text_arg(fcinfo, 6));
+	m->scope = discriminator(m, TARGET_ALIAS);
 	m->id = mapping_insert(m);
 
 	reverse = derive_reverse(m, given, copied, filter);

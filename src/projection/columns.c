@@ -49,6 +49,7 @@ columns_add(Mapping *m, const char *name, const Expression *e)
 
 	c->target = pstrdup(name);
 	c->expression = e->sql;
+	c->constant = e->constant;
 	m->columns = lappend(m->columns, c);
 	m->whole_row = m->whole_row || e->whole_row;
 }

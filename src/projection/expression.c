@@ -265,6 +265,7 @@ analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber at
 	result->whole_row = uses_whole_row(expr, &level);
 	if (IsA(expr, Var))
 		result->column = ((Var *) expr)->varattno;
+	result->constant = IsA(eval_const_expressions(NULL, expr), Const);
 
 	error_context_stack = callback.previous;
 	free_parsestate(pstate);

@@ -19,6 +19,7 @@ typedef struct Expression
 	char	   *sql;			/* over alias src, every name qualified */
 	bool		whole_row;		/* uses the source row as a value */
 	AttrNumber	column;			/* the source column it copies, or 0 */
+	bool		constant;		/* the same for every row */
 } Expression;
 
 extern Expression *expression_for_column(const char *text, Oid source, Oid target,

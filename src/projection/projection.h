@@ -109,6 +109,7 @@ extern char *projection_compare_aggregates(const Mapping *m, List *group_by);
 extern char *projection_target_exists(const Mapping *m);
 extern char *projection_column_max(const Mapping *m, const char *column);
 extern char *projection_copied_column(const Mapping *m, const char *column);
+extern bool projection_key_sources(const Mapping *m, List **names);
 extern bool projection_source_is_unique(const Mapping *m, bool always);
 extern bool projection_is_queued(const Mapping *m);
 extern bool projection_covers_required(const Mapping *m);

@@ -62,6 +62,29 @@ projection_copied_column(const Mapping *m, const char *column)
 }
 
 /*
+ * The source columns that the key is copied from, without what is the same for all
+ * rows; false if something else goes into it.
+ */
+bool
+projection_key_sources(const Mapping *m, List **names)
+{
+	ListCell   *lc;
+
+	*names = NIL;
+	foreach(lc, m->key)
+	{
+		MappingColumn *c = projection_column(m, lfirst(lc));
+		char	   *name = projection_copied_column(m, lfirst(lc));
+
+		if (name != NULL)
+			*names = lappend(*names, name);
+		else if (c == NULL || !c->constant)
+			return false;
+	}
+	return *names != NIL;
+}
+
+/*
  * Is it known that no two source rows have the same key?  Then whoever removes
  * a source row removes the last one of its key.  always: at any moment, not
  * only when a deferrable constraint is checked.
@@ -69,18 +92,9 @@ projection_copied_column(const Mapping *m, const char *column)
 bool
 projection_source_is_unique(const Mapping *m, bool always)
 {
-	List	   *names = NIL;
-	ListCell   *lc;
+	List	   *names;
 
-	foreach(lc, m->key)
-	{
-		char	   *name = projection_copied_column(m, lfirst(lc));
-
-		if (name == NULL)
-			return false;
-		names = lappend(names, name);
-	}
-	return OidIsValid(key_index(m->source, names, always));
+	return projection_key_sources(m, &names) && OidIsValid(key_index(m->source, names, always));
 }
 
 /*
