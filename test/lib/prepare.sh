@@ -72,6 +72,12 @@ prepare_missing()
 	command -v prove >/dev/null || echo perl
 	# the browser is for the test of the report
 	[ -z "${PREPARE_BROWSER:-}" ] || command -v chromium >/dev/null || echo chromium
+	# what the loaders of test/data read
+	if [ -n "${PREPARE_DATA:-}" ]; then
+		[ -f /usr/share/iso-codes/json/iso_3166-1.json ] || echo iso-codes
+		[ -f /usr/share/zoneinfo/tzdata.zi ] || echo tzdata
+		[ -f /usr/share/unicode/UnicodeData.txt ] || echo unicode-data
+	fi
 	command -v pg_prove >/dev/null || echo libtap-parser-sourcehandler-pgtap-perl
 
 	sharedir=$("$PG_CONFIG" --sharedir 2>/dev/null) || sharedir=/usr/share/postgresql/$major
