@@ -28,7 +28,7 @@ CONF
 $node->start;
 
 my $data = "$FindBin::RealBin/../data";
-my $deeds = $ENV{REAL_INPUT_DEEDS} // 300;
+my $deeds = $ENV{REAL_INPUT_DEEDS} || 300;
 my $json = JSON::PP->new->canonical;
 
 # A sample database:
