@@ -4,7 +4,7 @@
 # table while the application writes there, and after the cutover from the new ones, by views that undo the
 # change of shape.  So the copy is what the application has said, and both sides are compared with it, as text.
 #
-# REAL_INPUT_DEEDS is how much the load does in each phase (default 300).  REAL_INPUT_DIRECT: see by_sql.
+# REAL_INPUT_DEEDS is how much the load does in each phase (default 300).
 use strict;
 use warnings;
 use FindBin ();
@@ -362,16 +362,6 @@ sub literal { return defined $_[0] ? "'" . $_[0] =~ s/'/''/gr . "'" : 'NULL'; }
 sub array   { return 'ARRAY[' . join(', ', map { literal($_) } @_) . ']::text[]'; }
 sub list    { return map { "\"$_\"" } @_; }
 
-# A direct dual write (src/capture/direct.c) takes no lock where the target row is the same already.  A sync that does
-# not see the source row yet removes it then, and the row is lost.  The load inserts again what it has deleted, so it
-# meets that now and then.  A subquery keeps a mapping from direct writes; with REAL_INPUT_DIRECT there is none.
-sub by_sql
-{
-	my ($columns, @key) = @_;
-	my ($one) = grep { my $name = $_; !grep { $_ eq $name } @key } sort keys %$columns;
-	return $ENV{REAL_INPUT_DIRECT} ? $columns : { %$columns, $one => "(SELECT $columns->{$one})" };
-}
-
 # The definition of everything in one database: new tables, migration, oracle, load.
 sub definition
 {
@@ -392,8 +382,8 @@ sub definition
 	{
 		my ($source, $target, $columns, $reverse, $filter, $capture) = @$map;
 		$sql .= sprintf "SELECT migrate_map('%s', '%s.%s', 'next.%s', columns => %s, reverse => %s, filter => %s, capture => %s);\n",
-		  $name, $schema, $source, $target, literal($json->encode(by_sql($columns, @{ $db->{targets}{$target}{key} }))),
-		  literal($json->encode(by_sql($reverse, @{ $db->{tables}{$source}{key} }))), literal($filter), literal($capture // 'trigger');
+		  $name, $schema, $source, $target, literal($json->encode($columns)),
+		  literal($json->encode($reverse)), literal($filter), literal($capture // 'trigger');
 	}
 	$sql .= $application;
 
