@@ -192,6 +192,31 @@ assess_lookups(List **findings, const Mapping *m)
 	}
 }
 
+/*
+ * Foreign keys that go round among the targets: no order of copying has each row
+ * after those that it refers to.
+ */
+static void
+assess_circles(List **findings, const Migration *g)
+{
+	SpiScope	scope;
+	char	   *found;
+
+	if (setting_bool(g->settings, "defer_foreign_keys"))
+		return;
+	spi_open_catalog(&scope);
+	spi_run("WITH RECURSIVE t AS (SELECT DISTINCT target::oid AS relid FROM migrate_ext.mapping WHERE migration_id = $1 AND direction = 'forward' AND source <> target), "
+			"edge AS (SELECT DISTINCT conrelid AS a, confrelid AS b FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 "
+			"AND conrelid IN (SELECT relid FROM t) AND confrelid IN (SELECT relid FROM t)), "
+			"path(a, b) AS (SELECT a, b FROM edge UNION SELECT path.a, edge.b FROM path JOIN edge ON edge.a = path.b) "
+			"SELECT string_agg(a::regclass::text, ', ' ORDER BY a::regclass::text) FROM path WHERE a = b", SPI_ARGS(spi_int8(g->id)));
+	found = spi_get_text(&scope, 0, 1);
+	spi_close(&scope);
+	if (found != NULL)
+		add(findings, "warning", found, "foreign keys go from it round to itself: rows are copied before those that they refer to, fail, and are tried again one by one",
+			"Set defer_foreign_keys to on: the keys are dropped while the targets are empty, and added again after the copy.");
+}
+
 /* Does a mapping in place set the column? */
 static bool
 is_set_in_place(const Mapping *m, AttrNumber attnum)
@@ -440,6 +465,7 @@ assess_migration(const Migration *g)
 			assess_in_place(&findings, m);
 	}
 	assess_old_columns(&findings, g);
+	assess_circles(&findings, g);
 	if (phase_is(g, "planned") && !setting_bool(g->settings, "allow_nonempty_target") &&
 		mappings != NIL && assess_target_has_rows(g, &target))
 		add(&findings, "blocker", name_relation(target), "it holds rows already",

@@ -10,7 +10,8 @@
  * No order is right for every application: while we wait for the first
  * lock, those gather behind us who hold what we want next.  Under a steady
  * load that meets the order every time, so where several kinds of relations are to be
- * locked, each attempt takes another one.
+ * locked, each attempt takes another one, and begins with what could not be had
+ * the last time: for that it may wait while it holds nothing.
  */
 #include "postgres.h"
 
@@ -40,6 +41,7 @@ typedef struct LockRequest
 	List	   *exclusive;		/* those of them to be locked in ACCESS EXCLUSIVE mode */
 	const char *first_timeout;
 	const char *next_timeout;
+	Oid			tried;			/* result: the last one that was to be locked */
 } LockRequest;
 
 static void
@@ -64,6 +66,7 @@ work_lock(void *arg)
 	set_lock_timeout(request->first_timeout);
 	foreach(lc, request->relids)
 	{
+		request->tried = lfirst_oid(lc);
 		LockRelationOid(lfirst_oid(lc), list_member_oid(request->exclusive, lfirst_oid(lc)) ?
 						AccessExclusiveLock : request->mode);
 		set_lock_timeout(request->next_timeout);
@@ -115,10 +118,16 @@ lock_by_turns(const Migration *g, LockRequest *requests, int nrequests)
 {
 	int			attempts = setting_int(g->settings, "cutover_attempts");
 	ErrorData  *error = NULL;
+	Oid			missed = InvalidOid;
 
 	for (int i = 1; i <= attempts; i++)
 	{
-		error = subxact_try(work_lock, &requests[(i - 1) % nrequests]);
+		LockRequest request = requests[(i - 1) % nrequests];
+
+		if (OidIsValid(missed))
+			request.relids = lcons_oid(missed, list_delete_oid(list_copy(request.relids), missed));
+		error = subxact_try(work_lock, &request);
+		missed = request.tried;
 		if (error == NULL)
 			break;
 		if (!error_is_transient(error))

@@ -46,14 +46,14 @@ void		(*stash_rebuild_hook) (const Migration *g) = NULL;
 	"AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.refclassid = 'pg_class'::regclass AND x.refobjid = c.oid) " \
 	"ORDER BY c.relname"
 
-/* Foreign keys of a table to others. */
+/* Foreign keys of a table, also to itself. */
 #define FIND_FOREIGN_KEYS \
 	"SELECT k.oid, k.conname::text, pg_get_constraintdef(k.oid), '', " \
 	"array_remove(ARRAY[CASE WHEN d.description IS NOT NULL THEN " \
 	"format('COMMENT ON CONSTRAINT %I ON %I.%I IS %L', k.conname, n.nspname, c.relname, d.description) END], NULL) " \
 	"FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace " \
 	"LEFT JOIN pg_description d ON d.classoid = 'pg_constraint'::regclass AND d.objoid = k.oid " \
-	"WHERE k.conrelid = $1 AND k.contype = 'f' AND k.convalidated AND k.conparentid = 0 AND k.confrelid <> k.conrelid " \
+	"WHERE k.conrelid = $1 AND k.contype = 'f' AND k.convalidated AND k.conparentid = 0 " \
 	"AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = 'pg_constraint'::regclass AND x.objid = k.oid AND x.deptype = 'e') " \
 	"ORDER BY k.conname"
 

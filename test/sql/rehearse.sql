@@ -17,7 +17,7 @@ SELECT rows_tried, rows_ok, rows_rejected, rows_per_second > 0 AS rate, estimate
 SELECT criterion, measured, passed FROM migrate_gate('re') WHERE criterion = 'rehearsal';
 -- nothing stays
 SELECT (SELECT count(*) FROM re_parent_new), (SELECT count(*) FROM re_child_new), (SELECT count(*) FROM migrate_ext.swap_step), (SELECT count(*) FROM migrate_ext.stashed_object WHERE restored_at IS NULL);
-SELECT conrelid::regclass, conname, confrelid::regclass, condeferred FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text LIKE 're\_%' ORDER BY 1::text;
+SELECT conrelid::regclass, conname, confrelid::regclass, condeferred FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text LIKE 're\_%' ORDER BY conname;
 SELECT attname FROM pg_attribute WHERE attrelid = 're_child'::regclass AND attnum > 0;
 SELECT phase FROM migrate_status('re');
 \set VERBOSITY terse
