@@ -35,6 +35,21 @@ REVOKE ALL ON FUNCTION @extschema@.migrate_map(text, regclass, regclass, jsonb, 
 COMMENT ON FUNCTION @extschema@.migrate_map(text, regclass, regclass, jsonb, text[], text, text, jsonb, text, text) IS
 	'maps source rows to target rows: expressions by target column, key, filter, and the way back; returns the mapping''s id';
 
+CREATE FUNCTION @extschema@.migrate_lookup(migration text, mapping bigint, VARIADIC key "any")
+	RETURNS text LANGUAGE C STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'migrate_lookup';
+COMMENT ON FUNCTION @extschema@.migrate_lookup(text, bigint, "any") IS
+	'the new key that a mapping has given to an old one; in migrate_map, where the mapping is null: of the mapping itself';
+
+-- Of the way back, and of the rows that are a mapping's own.
+CREATE FUNCTION migrate_ext.unmap_key(mapping bigint, new_key text, part int)
+	RETURNS text LANGUAGE C STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'migrate_unmap_key';
+COMMENT ON FUNCTION migrate_ext.unmap_key(bigint, text, int) IS 'a column of the old key that a new one was given to';
+
+CREATE FUNCTION migrate_ext.key_belongs(mapping bigint, new_key text)
+	RETURNS boolean LANGUAGE C STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'migrate_key_belongs';
+COMMENT ON FUNCTION migrate_ext.key_belongs(bigint, text) IS
+	'was the new key given by the mapping, or by another one with the same target? null: by none';
+
 CREATE FUNCTION @extschema@.migrate_unmap(migration text, mapping bigint)
 	RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'migrate_unmap';
 REVOKE ALL ON FUNCTION @extschema@.migrate_unmap(text, bigint) FROM PUBLIC;

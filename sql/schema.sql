@@ -70,10 +70,18 @@ CREATE TABLE migrate_ext.mapping_column (
 	target_column	text NOT NULL,
 	expression		text NOT NULL,
 	constant		boolean NOT NULL DEFAULT false,
+	map				bigint,
+	made_of			text[] NOT NULL DEFAULT '{}',
+	part			int NOT NULL DEFAULT 0,
+	parts			int NOT NULL DEFAULT 0,
 	PRIMARY KEY (mapping_id, ordinal),
 	UNIQUE (mapping_id, target_column)
 );
 COMMENT ON TABLE migrate_ext.mapping_column IS 'a target column and the expression over the source row that gives its value, with every name qualified';
+
+COMMENT ON COLUMN migrate_ext.mapping_column.map IS 'the mapping whose key map stands between the column and source columns';
+COMMENT ON COLUMN migrate_ext.mapping_column.made_of IS 'these: those of the old key or, on the way back, the new one';
+COMMENT ON COLUMN migrate_ext.mapping_column.part IS 'on the way back: which column of the old key it is, of as many as parts says';
 
 CREATE TABLE migrate_ext.job (
 	job_id			bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -288,13 +296,16 @@ CREATE TABLE migrate_ext.gate_result (
 CREATE INDEX ON migrate_ext.gate_result (migration_id);
 COMMENT ON TABLE migrate_ext.gate_result IS 'what each criterion of a gate measured when a phase was entered';
 
+-- Written by applications: without a foreign key, as dirty_key.
 CREATE TABLE migrate_ext.key_map (
-	mapping_id		bigint NOT NULL REFERENCES migrate_ext.mapping ON DELETE CASCADE,
-	source_key		jsonb NOT NULL,
-	target_key		jsonb NOT NULL,
-	PRIMARY KEY (mapping_id, source_key)
+	mapping_id		bigint NOT NULL,
+	source_key		text COLLATE "C" NOT NULL,
+	target_key		text COLLATE "C" NOT NULL,
+	PRIMARY KEY (mapping_id, source_key),
+	CONSTRAINT key_map_target_key UNIQUE (mapping_id, target_key)
 );
-COMMENT ON TABLE migrate_ext.key_map IS 'surrogate keys given to source keys';
+COMMENT ON TABLE migrate_ext.key_map IS 'new keys given to old ones; rows are added once, and never changed';
+COMMENT ON COLUMN migrate_ext.key_map.source_key IS 'the old key as text; of several columns a JSON array of texts';
 
 CREATE TABLE migrate_ext.stashed_object (
 	stashed_object_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

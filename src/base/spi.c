@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "utils/array.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
@@ -113,6 +114,13 @@ execute(SPIPlanPtr plan, const SpiArg *args, int nargs, Snapshot snapshot, bool 
 	return SPI_processed;
 }
 
+/* The latest snapshot; in a parallel query, which has one for all and only reads, the active one. */
+static Snapshot
+latest_snapshot(void)
+{
+	return IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot();
+}
+
 /* Prepares and executes one statement. */
 static uint64
 execute_once(const char *sql, const SpiArg *args, int nargs, Snapshot snapshot, bool read_only)
@@ -131,7 +139,7 @@ execute_once(const char *sql, const SpiArg *args, int nargs, Snapshot snapshot, 
 uint64
 spi_run(const char *sql, const SpiArg *args, int nargs)
 {
-	return execute_once(sql, args, nargs, GetLatestSnapshot(), false);
+	return execute_once(sql, args, nargs, latest_snapshot(), IsInParallelMode());
 }
 
 /* Executes a statement that writes, but reads under the active snapshot. */
@@ -186,7 +194,7 @@ spi_run_fixed(const char *sql, const SpiArg *args, int nargs)
 			elog(ERROR, "could not keep a plan");
 		entry->plan = plan;
 	}
-	return execute(entry->plan, args, nargs, GetLatestSnapshot(), false);
+	return execute(entry->plan, args, nargs, latest_snapshot(), IsInParallelMode());
 }
 
 /* A fixed statement on the extension's own tables, in a scope of its own; returns the number of rows. */

@@ -31,7 +31,29 @@
 	"bool_or(whole_row) FILTER (WHERE action = 'reject') AS whole_row, count(*) > 0 AS any_rule " \
 	"FROM migrate_ext.mapping_rule WHERE mapping_id = coalesce(m.reverse_of, m.mapping_id)) r "
 
-/* Inserts a mapping and its columns; returns its id. */
+/* An id for a mapping that is going to be inserted. */
+int64
+mapping_reserve_id(void)
+{
+	SpiScope	scope;
+	int64		id;
+
+	spi_open_catalog(&scope);
+	spi_run("SELECT nextval(pg_get_serial_sequence('migrate_ext.mapping', 'mapping_id'))", SPI_NO_ARGS);
+	id = spi_get_int8(0, 1);
+	spi_close(&scope);
+	return id;
+}
+
+/* Sets which rows of its two sides a mapping answers for. */
+void
+mapping_set_side(int64 id, const char *filter, const char *scope)
+{
+	spi_change("UPDATE migrate_ext.mapping SET filter = $2, scope = $3 WHERE mapping_id = $1",
+			   SPI_ARGS(spi_int8(id), spi_text(filter), spi_text(scope)));
+}
+
+/* Inserts a mapping and its columns; returns its id, the reserved one if there is. */
 int64
 mapping_insert(const Mapping *m)
 {
@@ -39,16 +61,17 @@ mapping_insert(const Mapping *m)
 	int64		id;
 
 	spi_open_catalog(&scope);
-	spi_run("INSERT INTO migrate_ext.mapping (migration_id, direction, reverse_of, source, "
-			"target, key, filter, scope, capture, on_error, clears, whole_row, owner, dedupe_by, dedupe_order) VALUES "
-			"($1, CASE WHEN $2 THEN 'reverse' ELSE 'forward' END, nullif($3, 0), $4, $5, $6, $7, "
+	spi_run("INSERT INTO migrate_ext.mapping (mapping_id, migration_id, direction, reverse_of, source, "
+			"target, key, filter, scope, capture, on_error, clears, whole_row, owner, dedupe_by, dedupe_order) OVERRIDING SYSTEM VALUE VALUES "
+			"(coalesce(nullif($16, 0), nextval(pg_get_serial_sequence('migrate_ext.mapping', 'mapping_id'))), $1, CASE WHEN $2 THEN 'reverse' ELSE 'forward' END, nullif($3, 0), $4, $5, $6, $7, "
 			"$8, $9, $10, $11, $12, $13, $14, $15) RETURNING mapping_id",
 			SPI_ARGS(spi_int8(m->migration_id), spi_bool(m->reverse), spi_int8(m->reverse_of),
 					 spi_oid(REGCLASSOID, m->source), spi_oid(REGCLASSOID, m->target),
 					 spi_texts(m->key), spi_text(m->filter),
 					 spi_text(m->scope), spi_text(m->capture), spi_text(m->on_error),
 					 spi_bool(m->clears), spi_bool(m->whole_row),
-					 spi_oid(REGROLEOID, m->owner), spi_texts(m->dedupe_by), spi_texts(m->dedupe_order)));
+					 spi_oid(REGROLEOID, m->owner), spi_texts(m->dedupe_by), spi_texts(m->dedupe_order),
+					 spi_int8(m->id)));
 	id = spi_get_int8(0, 1);
 	spi_close(&scope);
 	mapping_column_insert_all(id, m->columns);

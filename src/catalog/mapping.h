@@ -48,7 +48,8 @@ typedef struct Mapping
 #define MAPPING_FORGET(condition) \
 	"WITH gone AS (SELECT mapping_id FROM migrate_ext.mapping WHERE " condition "), " \
 	"keys AS (DELETE FROM migrate_ext.dirty_key WHERE mapping_id IN (TABLE gone)), " \
-	"errors AS (DELETE FROM migrate_ext.write_error WHERE mapping_id IN (TABLE gone)) "
+	"errors AS (DELETE FROM migrate_ext.write_error WHERE mapping_id IN (TABLE gone)), " \
+	"key_map AS (DELETE FROM migrate_ext.key_map WHERE mapping_id IN (TABLE gone)) "
 
 /*
  * Has every source row been copied?  Then the target row of each key is right,
@@ -67,6 +68,8 @@ mapping_is_in_place(const Mapping *m)
 	return m->source == m->target;
 }
 
+extern int64 mapping_reserve_id(void);
+extern void mapping_set_side(int64 id, const char *filter, const char *scope);
 extern int64 mapping_insert(const Mapping *m);
 extern List *mapping_list(int64 migration_id, bool reverse);
 extern Mapping *mapping_get(int64 id);

@@ -412,9 +412,20 @@ static void
 work_expand(void *arg)
 {
 	Expansion  *e = arg;
+	ApplyFrame	frame;
 
-	if (!requeue_changes(e->m, e->changes, e->nchanges) || e->every)
-		expand_every(e->m);
+	/* rows that nobody has seen yet get their new keys here */
+	apply_begin(&frame, e->m->migration_id, e->m->reverse);
+	PG_TRY();
+	{
+		if (!requeue_changes(e->m, e->changes, e->nchanges) || e->every)
+			expand_every(e->m);
+	}
+	PG_FINALLY();
+	{
+		apply_end(&frame);
+	}
+	PG_END_TRY();
 }
 
 /* Does nobody else write the relation now? */
@@ -518,6 +529,64 @@ sync_must_wait(const Migration *g)
 	return job != NULL && strcmp(job->step, "drain") != 0 && strcmp(job->step, "index") != 0;
 }
 
+/* Has a key a null in it?  No row can be found by it. */
+static bool
+has_null(Datum key)
+{
+	JsonbIterator *it = JsonbIteratorInit(&DatumGetJsonbP(key)->root);
+	JsonbValue	v;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_VALUE && v.type == jbvNull)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Takes entries out whose key has a null in it: as long as there is a source row with such a
+ * key they stay in the queue, as that row has no place on the other side.  Returns
+ * how many entries are left.
+ */
+static int
+settle_null_keys(const Mapping *m, DirtyEntry *entries, int n, SyncResult *result)
+{
+	int			left = 0;
+	int			known = -1;		/* is there such a row? */
+
+	for (int i = 0; i < n; i++)
+	{
+		SpiScope	scope;
+
+		if (!has_null(entries[i].key))
+		{
+			entries[left++] = entries[i];
+			continue;
+		}
+		if (known < 0)
+		{
+			spi_open_owner(&scope, m->owner, m->time_zone);
+			known = spi_run(projection_null_keys(m), SPI_NO_ARGS) > 0;
+			spi_close(&scope);
+		}
+		if (known > 0)
+		{
+			DirtyKeyError why = {"23502", "a column of the key is null: the row has no place on the other side"};
+
+			dirty_key_failed(m->id, entries[i].ids, entries[i].nids, &why);
+			result->failed++;
+		}
+		else
+		{
+			dirty_key_settled(m->id, entries[i].ids, entries[i].nids);
+			result->settled++;
+		}
+	}
+	return left;
+}
+
 /* Settles what was taken. */
 static void
 settle_batch(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
@@ -527,7 +596,7 @@ settle_batch(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
 	int			n;
 
 	settle_every(m, batch, result);
-	n = distinct_entries(batch, entries);
+	n = settle_null_keys(m, entries, distinct_entries(batch, entries), result);
 	if (n == 0)
 		return;
 	deferred_find(m->target, &deferred);

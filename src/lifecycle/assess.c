@@ -26,6 +26,7 @@
 #include "lifecycle/contract.h"
 #include "lifecycle/phase.h"
 #include "lifecycle/swap.h"
+#include "projection/columns.h"
 #include "projection/key.h"
 #include "projection/lookup.h"
 #include "projection/projection.h"
@@ -155,7 +156,7 @@ assess_columns(List **findings, const Mapping *m)
 	{
 		char	   *copied = projection_copied_column(m, lfirst(lc));
 
-		if (projection_column(m, lfirst(lc))->constant)
+		if (projection_column(m, lfirst(lc))->constant || projection_column(m, lfirst(lc))->made_of != NIL)
 			continue;
 		if (copied == NULL ||
 			!key_expression_indexed(m->source, get_attnum(m->source, copied)))
@@ -358,6 +359,26 @@ assess_owner(List **findings, const Mapping *m, const Mapping *back)
 			"That is right for columns of the same rows. Where each row has its own target, write filters that exclude each other by comparisons of one column.");
 }
 
+/* Rows of the new side that are new there have no old key, unless one can be taken. */
+static void
+assess_new_keys(List **findings, const Mapping *m, const Mapping *back)
+{
+	ListCell   *lc;
+
+	foreach(lc, back->columns)
+	{
+		const MappingColumn *c = lfirst(lc);
+
+		if (c->map != m->id || c->part == 0 || (c->parts == 1 && column_has_default(m->source, c->target)))
+			continue;
+		add(findings, "warning", name_relation(m->source),
+			psprintf("rows inserted in %s after the cutover cannot be written back: nothing gives them a value for \"%s\", which the key map has for the others",
+					 name_relation(m->target), c->target),
+			"Copy the old key into the new table and give it a value there, or write rows of the new side off: a rollback with a reason leaves them out.");
+		return;
+	}
+}
+
 /* What cannot be written back after the cutover. */
 static void
 assess_reverse(List **findings, const Mapping *m)
@@ -382,6 +403,7 @@ assess_reverse(List **findings, const Mapping *m)
 		add(findings, "info", name_relation(m->source),
 			psprintf("this mapping writes nothing back to: %s", lost),
 			"Give \"reverse\" expressions for columns that the new side changes.");
+	assess_new_keys(findings, m, r);
 	uncovered = projection_uncovered_required(r);
 	if (uncovered != NIL)
 		add(findings, "warning", name_relation(m->source),

@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -151,7 +152,9 @@ read_columns(Mapping *m, Jsonb *columns, char **copied)
 					 errmsg("column \"%s\" of target %s is generated and cannot be assigned", name,
 							name_relation(m->target)),
 					 errhint("Leave it out of \"columns\".")));
-		e = expression_for_column(text, m->source, m->target, att->attnum);
+		if (m->id == 0 && expression_names_lookup(text))
+			m->id = mapping_reserve_id();
+		e = expression_for_column(text, m->source, m->target, att->attnum, m->id);
 		if (e->column > 0)
 			copied[e->column - 1] = pstrdup(name);
 		columns_add(m, name, e);
@@ -285,6 +288,117 @@ discriminator(const Mapping *m, const char *alias)
 	return buf.len > 0 ? buf.data : NULL;
 }
 
+/* The column that is a new key; NULL if there is none. */
+static const MappingColumn *
+find_new_key(const Mapping *m)
+{
+	ListCell   *lc;
+
+	foreach(lc, m->columns)
+	{
+		const MappingColumn *c = lfirst(lc);
+
+		if (c->map == m->id && c->map != 0)
+			return c;
+	}
+	return NULL;
+}
+
+/* On the way back: a column of an old key, by way of the key map. */
+static void
+unmap_column(Mapping *r, const Mapping *m, const char *column)
+{
+	AttrNumber	attnum = get_attnum(m->source, column);
+	ListCell   *lc;
+	ListCell   *part;
+
+	foreach(lc, m->columns)
+	{
+		const MappingColumn *mapped = lfirst(lc);
+
+		foreach(part, mapped->made_of)
+		{
+			MappingColumn *c;
+
+			if (strcmp(lfirst(part), column) != 0)
+				continue;
+			columns_add(r, column, expression_for_column(psprintf("migrate_ext.unmap_key(" INT64_FORMAT ", (" SOURCE_ALIAS ".%s)::text, %d)::%s",
+																  mapped->map, quote_identifier(mapped->target), foreach_current_index(part) + 1,
+																  quote_type(get_atttype(m->source, attnum), -1)),
+														 m->target, m->source, attnum, 0));
+			c = llast(r->columns);
+			c->map = mapped->map;
+			c->made_of = list_make1(pstrdup(mapped->target));
+			c->part = foreach_current_index(part) + 1;
+			c->parts = list_length(mapped->made_of);
+			return;
+		}
+	}
+}
+
+/*
+ * New keys that several mappings give out in one target: each answers for its own
+ * and, as long as no other mapping has given it, for one that nobody has given.
+ */
+static void
+share_target(const Mapping *m)
+{
+	List	   *sharing = NIL;
+	ListCell   *lc;
+
+	foreach(lc, find_new_key(m) != NULL ? mapping_list(m->migration_id, MAPPING_FORWARD) : NIL)
+	{
+		const Mapping *other = lfirst(lc);
+
+		if (other->target == m->target && find_new_key(other) != NULL)
+			sharing = lappend(sharing, (void *) other);
+	}
+	foreach(lc, list_length(sharing) > 1 ? sharing : NIL)
+	{
+		const Mapping *one = lfirst(lc);
+		const Mapping *back = mapping_find_reverse(one->id);
+		const char *call = "migrate_ext.key_belongs(" INT64_FORMAT ", (%s.%s)::text)%s";
+		const char *column = quote_identifier(find_new_key(one)->target);
+
+		mapping_set_side(one->id, one->declared_filter, psprintf(call, one->id, TARGET_ALIAS, column, " IS NOT FALSE"));
+		if (back != NULL)
+			mapping_set_side(back->id, psprintf(call, one->id, SOURCE_ALIAS, column, ""), back->scope);
+	}
+}
+
+/* Raises for new keys that are not what they can be. */
+static void
+check_new_key(const Mapping *m)
+{
+	const MappingColumn *found = NULL;
+	ListCell   *lc;
+
+	foreach(lc, m->columns)
+	{
+		const MappingColumn *c = lfirst(lc);
+		AttrNumber	attnum = get_attnum(m->target, c->target);
+		Relation	rel;
+		bool		has_default;
+
+		if (c->map != m->id || c->map == 0)
+			continue;
+		if (found != NULL || !ref_is_key(m, c->target) || mapping_is_in_place(m))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+					 errmsg("column \"%s\" of target %s cannot be a new key", c->target, name_relation(m->target)),
+					 errdetail("One column of the key can, of a target that is another table.")));
+		found = c;
+		rel = table_open(m->target, AccessShareLock);
+		has_default = build_column_default(rel, attnum) != NULL;
+		table_close(rel, NoLock);
+		if (!has_default)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
+					 errmsg("column \"%s\" of target %s has no default to take new keys from", c->target, name_relation(m->target)),
+					 errhint("Make it an identity column, or give it a default such as gen_random_uuid().")));
+	}
+}
+
 /*
  * Derives the mapping back: the expressions given, and the columns that are
  * copied unchanged.  NULL if the source row cannot be found by them.
@@ -297,6 +411,7 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 	TupleDesc	desc = RelationGetDescr(source);
 
 	*r = *m;
+	r->id = 0;
 	r->reverse = true;
 	r->source = m->target;
 	r->target = m->source;
@@ -328,7 +443,9 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 		}
 		if (text != NULL)
 			columns_add(r, NameStr(att->attname),
-					   expression_for_column(text, m->target, m->source, att->attnum));
+					   expression_for_column(text, m->target, m->source, att->attnum, 0));
+		else
+			unmap_column(r, m, NameStr(att->attname));
 	}
 	r->key = copied_key(m, copied, desc->natts);
 	table_close(source, NoLock);
@@ -446,6 +563,7 @@ migrate_map(PG_FUNCTION_ARGS)
 	if (mapping_is_in_place(m))
 		in_place_check_mapping(m);
 	check_key_mapped(m);
+	check_new_key(m);
 	if (filter != NULL)
 	{
 		Expression *e = expression_for_condition(filter, "filter", m->source);
@@ -471,6 +589,7 @@ migrate_map(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"reverse\" does not identify a row of %s", name_relation(m->source)),
 				 errhint("It must give every column of a unique key of the source.")));
+	share_target(m);
 	migration_mark_changed(g->id);
 	event_record(g, "mapped", NULL, psprintf("{\"mapping\": %lld}", (long long) m->id), NULL);
 	PG_RETURN_INT64(m->id);

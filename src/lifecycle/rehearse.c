@@ -25,6 +25,7 @@
 #include "base/quote.h"
 #include "base/spi.h"
 #include "base/subxact.h"
+#include "capture/apply_frame.h"
 #include "catalog/custom_check.h"
 #include "catalog/event.h"
 #include "catalog/mapping.h"
@@ -201,9 +202,9 @@ size_of(Oid relid)
 	return size;
 }
 
-/* Work for subxact_probe: a sample of one mapping. */
+/* A sample of one mapping. */
 static void
-work_sample(void *arg)
+try_sample(void *arg)
 {
 	Rehearsal  *r = arg;
 	int64		size;
@@ -230,6 +231,25 @@ work_sample(void *arg)
 	for (int i = 0; i < r->tried; i += BATCH)
 		try_keys(r, i, Min(i + BATCH, r->tried));
 	r->bytes = size_of(into) - size;
+}
+
+/* Work for subxact_probe: the same as a write of the migration, which gives new keys out. */
+static void
+work_sample(void *arg)
+{
+	Rehearsal  *r = arg;
+	ApplyFrame	frame;
+
+	apply_begin(&frame, r->g->id, MAPPING_FORWARD);
+	PG_TRY();
+	{
+		try_sample(arg);
+	}
+	PG_FINALLY();
+	{
+		apply_end(&frame);
+	}
+	PG_END_TRY();
 }
 
 /* The swap, as far as it goes. */

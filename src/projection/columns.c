@@ -45,11 +45,13 @@ columns_check_names(Jsonb *columns, Oid relid, const char *argument)
 void
 columns_add(Mapping *m, const char *name, const Expression *e)
 {
-	MappingColumn *c = palloc(sizeof(MappingColumn));
+	MappingColumn *c = palloc0(sizeof(MappingColumn));
 
 	c->target = pstrdup(name);
 	c->expression = e->sql;
 	c->constant = e->constant;
+	c->map = e->map;
+	c->made_of = e->old_key;
 	m->columns = lappend(m->columns, c);
 	m->whole_row = m->whole_row || e->whole_row;
 }
@@ -60,6 +62,19 @@ column_is_not_null(Oid relid, const char *name)
 {
 	HeapTuple	tuple = SearchSysCacheAttName(relid, name);
 	bool		result = HeapTupleIsValid(tuple) && ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+/* Has a column a default, or is it an identity? */
+bool
+column_has_default(Oid relid, const char *name)
+{
+	HeapTuple	tuple = SearchSysCacheAttName(relid, name);
+	Form_pg_attribute att = HeapTupleIsValid(tuple) ? (Form_pg_attribute) GETSTRUCT(tuple) : NULL;
+	bool		result = att != NULL && (att->atthasdef || att->attidentity != '\0');
 
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);
@@ -81,4 +96,23 @@ columns_find(Jsonb *columns, const char *name, const char *argument)
 				 errmsg("expression for column \"%s\" in \"%s\" must be a JSON string", name, argument),
 				 errhint("Write SQL, such as \"0\" or \"'new'\".")));
 	return pnstrdup(v->val.string.val, v->val.string.len);
+}
+
+/* Adds the names that are not there yet. */
+List *
+columns_add_names(List *names, List *more)
+{
+	ListCell   *lc;
+
+	foreach(lc, more)
+	{
+		ListCell   *known;
+		bool		found = false;
+
+		foreach(known, names)
+			found = found || strcmp(lfirst(known), lfirst(lc)) == 0;
+		if (!found)
+			names = lappend(names, lfirst(lc));
+	}
+	return names;
 }

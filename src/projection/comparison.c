@@ -15,7 +15,6 @@
 #include "utils/typcache.h"
 
 #include "base/quote.h"
-#include "projection/columns.h"
 #include "projection/expression.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
@@ -421,16 +420,6 @@ key_values(const Mapping *m, Datum key)
 	return buf.data;
 }
 
-/* May key column i of a side be null? */
-static bool
-may_be_null(const Mapping *m, KeyForm form, int i)
-{
-	const char *name = list_nth(m->key, i);
-	const char *column = form == KEY_OF_TARGET ? name : projection_copied_column(m, name);
-
-	return column == NULL || !column_is_not_null(form == KEY_OF_TARGET ? m->target : m->source, column);
-}
-
 /* A test of the key columns of a side that may be null, such as "IS NULL", put together; NULL if there are none. */
 static char *
 null_test(const Mapping *m, KeyForm form, const char *test, const char *between)
@@ -440,7 +429,7 @@ null_test(const Mapping *m, KeyForm form, const char *test, const char *between)
 	initStringInfo(&buf);
 	for (int i = 0; i < list_length(m->key); i++)
 	{
-		if (may_be_null(m, form, i))
+		if (ref_may_be_null(m, form, i))
 			appendStringInfo(&buf, "%s%s %s", buf.len > 0 ? between : "", ref_key_operand(m, form, TARGET_ALIAS, i), test);
 	}
 	return buf.len > 0 ? buf.data : NULL;

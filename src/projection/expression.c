@@ -11,8 +11,10 @@
 
 #include "access/relation.h"
 #include "access/transam.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -228,10 +230,90 @@ coerce_for_assignment(ParseState *pstate, Node *expr, Oid target, AttrNumber att
 	return coerced;
 }
 
+#define LOOKUP "migrate_lookup"
+
+/* May a text call migrate_lookup? */
+bool
+expression_names_lookup(const char *text)
+{
+	return strstr(text, LOOKUP) != NULL;
+}
+
+/* Is it a call of the extension's migrate_lookup? */
+static bool
+is_lookup(Node *node)
+{
+	Oid			funcid = node != NULL && IsA(node, FuncExpr) ? ((FuncExpr *) node)->funcid : InvalidOid;
+	char	   *name = funcid >= FirstNormalObjectId ? get_func_name(funcid) : NULL;
+
+	return name != NULL && strcmp(name, LOOKUP) == 0 &&
+		getExtensionOfObject(ProcedureRelationId, funcid) == get_extension_oid("migrate_ext", true);
+}
+
+/* Lets a call of migrate_lookup without a mapping mean one. */
+static Node *
+bind_lookups(Node *node, void *context)
+{
+	int64		mapping_id = *(int64 *) context;
+
+	if (node == NULL)
+		return NULL;
+	if (is_lookup(node))
+	{
+		FuncExpr   *call = copyObject((FuncExpr *) node);
+		Node	   *mapping = lsecond(call->args);
+
+		if (IsA(mapping, Const) && ((Const *) mapping)->constisnull)
+			lsecond(call->args) = makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(mapping_id), false, FLOAT8PASSBYVAL);
+		return (Node *) call;
+	}
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, bind_lookups, context, 0);
+	return expression_tree_mutator(node, bind_lookups, context);
+}
+
+/* Fills in the columns of the old key, if an expression is nothing but the new key that a mapping gives it. */
+static void
+note_old_key(Expression *e, Node *node, Oid relid)
+{
+	List	   *names = NIL;
+	List	   *args;
+	Node	   *mapping;
+
+	if (node != NULL && IsA(node, CoerceViaIO))
+		node = (Node *) ((CoerceViaIO *) node)->arg;
+	if (!is_lookup(node))
+		return;
+	args = ((FuncExpr *) node)->args;
+	mapping = eval_const_expressions(NULL, lsecond(args));
+	if (!IsA(mapping, Const) || ((Const *) mapping)->constisnull)
+		return;
+	for (int i = 2; i < list_length(args); i++)
+	{
+		Var		   *var = list_nth(args, i);
+
+		if (!IsA(var, Var) || var->varattno <= 0)
+			return;
+		names = lappend(names, get_attname(relid, var->varattno, false));
+	}
+	e->map = DatumGetInt64(((Const *) mapping)->constvalue);
+	e->old_key = names;
+}
+
+/* A new key is given as text: it becomes a value of the column's type. */
+static Node *
+coerce_lookup(ParseState *pstate, Node *expr, Oid target, AttrNumber attnum)
+{
+	Oid			type = get_atttype(target, attnum);
+	Node	   *coerced = coerce_to_target_type(pstate, expr, TEXTOID, type, -1, COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+
+	return coerced != NULL ? coerced : expr;
+}
+
 /* Parses, checks and deparses; attnum 0 means a condition. */
 static Expression *
 analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber attnum,
-		const char *alias)
+		const char *alias, int64 mapping_id)
 {
 	ParseContext context = {text, what, strlen(PREFIX)};
 	ErrorContextCallback callback;
@@ -249,6 +331,11 @@ analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber at
 	error_context_stack = &callback;
 
 	expr = transformExpr(pstate, parse_one(sql), EXPR_KIND_SELECT_TARGET);
+	if (mapping_id != 0)
+		expr = bind_lookups(expr, &mapping_id);
+	note_old_key(result, expr, relid);
+	if (attnum != InvalidAttrNumber && is_lookup(expr))
+		expr = coerce_lookup(pstate, expr, target, attnum);
 	if (attnum != InvalidAttrNumber)
 	{
 		/* an untyped literal takes the column's type now; the rest stays as written */
@@ -273,26 +360,26 @@ analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber at
 	return result;
 }
 
-/* Parses the expression for a target column; raises if it cannot be assigned. */
+/* Parses the expression for a target column of a mapping (0: of none); raises if it cannot be assigned. */
 Expression *
-expression_for_column(const char *text, Oid source, Oid target, AttrNumber attnum)
+expression_for_column(const char *text, Oid source, Oid target, AttrNumber attnum, int64 mapping_id)
 {
 	return analyze(text, psprintf("column \"%s\"", get_attname(target, attnum, false)),
-				   source, target, attnum, SOURCE_ALIAS);
+				   source, target, attnum, SOURCE_ALIAS, mapping_id);
 }
 
 /* Parses a condition over the row of a relation; what names it in messages. */
 Expression *
 expression_for_condition(const char *text, const char *what, Oid relid)
 {
-	return analyze(text, what, relid, InvalidOid, InvalidAttrNumber, SOURCE_ALIAS);
+	return analyze(text, what, relid, InvalidOid, InvalidAttrNumber, SOURCE_ALIAS, 0);
 }
 
 /* The same condition, written over a target row of the relation. */
 char *
 expression_condition_over_target(const char *text, Oid relid)
 {
-	return analyze(text, "scope", relid, InvalidOid, InvalidAttrNumber, TARGET_ALIAS)->sql;
+	return analyze(text, "scope", relid, InvalidOid, InvalidAttrNumber, TARGET_ALIAS, 0)->sql;
 }
 
 /* Parses the text as a list of what to order by, and as nothing else. */

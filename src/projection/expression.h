@@ -20,10 +20,12 @@ typedef struct Expression
 	bool		whole_row;		/* uses the source row as a value */
 	AttrNumber	column;			/* the source column it copies, or 0 */
 	bool		constant;		/* the same for every row */
+	int64		map;			/* the mapping whose new key it is, for an old one of plain columns, or 0 */
+	List	   *old_key;		/* of char *: these columns */
 } Expression;
 
-extern Expression *expression_for_column(const char *text, Oid source, Oid target,
-										 AttrNumber attnum);
+extern bool expression_names_lookup(const char *text);
+extern Expression *expression_for_column(const char *text, Oid source, Oid target, AttrNumber attnum, int64 mapping_id);
 extern Expression *expression_for_condition(const char *text, const char *what, Oid relid);
 extern void expression_for_order(const char *text, const char *what, Oid relid, List **expressions, List **directions);
 extern char *expression_condition_over_target(const char *text, Oid relid);

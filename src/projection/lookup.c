@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 
 #include "base/quote.h"
+#include "projection/columns.h"
 #include "projection/expression.h"
 #include "projection/lookup.h"
 #include "projection/projection.h"
@@ -119,25 +120,6 @@ add_condition(Lookup *l, const Mapping *m, Node *condition)
 	l->conditions = lappend(l->conditions, value);
 }
 
-/* Adds the names that are not there yet. */
-static List *
-add_names(List *names, List *more)
-{
-	ListCell   *lc;
-
-	foreach(lc, more)
-	{
-		ListCell   *known;
-		bool		found = false;
-
-		foreach(known, names)
-			found = found || strcmp(lfirst(known), lfirst(lc)) == 0;
-		if (!found)
-			names = lappend(names, lfirst(lc));
-	}
-	return names;
-}
-
 /* The columns of its table that a subquery uses; NIL if it uses rows as a whole. */
 static List *
 used_columns(Query *query, Oid relid)
@@ -152,7 +134,7 @@ used_columns(Query *query, Oid relid)
 
 		if (var->varattno <= 0)
 			return NIL;
-		names = add_names(names, list_make1(get_attname(relid, var->varattno, false)));
+		names = columns_add_names(names, list_make1(get_attname(relid, var->varattno, false)));
 	}
 	return names;
 }
@@ -273,7 +255,7 @@ merge_into(Lookup *l, const Lookup *other)
 {
 	if (l->relation != other->relation || !same_names(l->columns, other->columns))
 		return false;
-	l->uses = l->uses == NIL || other->uses == NIL ? NIL : add_names(list_copy(l->uses), other->uses);
+	l->uses = l->uses == NIL || other->uses == NIL ? NIL : columns_add_names(list_copy(l->uses), other->uses);
 	return true;
 }
 

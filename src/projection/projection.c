@@ -388,12 +388,22 @@ source_of_transition(const Mapping *m, const char *table)
  * dual write was before this one.  They are locked by this transaction.
  *
  * A row may be in the table several times: what foreign keys cascade to it
- * by several of its columns is one statement's.
+ * by several of its columns is one statement's.  One whose key has a null in it is
+ * not found by it: it is inserted as it is, which is an error.
  */
 List *
 projection_upsert_new(const Mapping *m)
 {
-	return upsert_rows(m, source_of_transition(m, NEW_TABLE));
+	List	   *statements = upsert_rows(m, source_of_transition(m, NEW_TABLE));
+	bool		may_be_null = false;
+
+	for (int i = 0; i < list_length(m->key); i++)
+		may_be_null = may_be_null || ref_may_be_null(m, KEY_OF_SOURCE, i);
+	if (may_be_null)
+		statements = lappend(statements, upsert(m, psprintf("SELECT %s FROM %s WHERE num_nulls(%s) > 0%s", ref_expression_list(m, false),
+															ref_transition_rows(m, NEW_TABLE), ref_key_list(m, KEY_OF_SOURCE, NULL),
+															ref_and_condition(m->filter))));
+	return statements;
 }
 
 /* Dual write: the same, where the new rows are the source rows. */
@@ -580,6 +590,14 @@ projection_duplicates_of_keys(const Mapping *m)
 	/* not a join: keys may be equal and not the same */
 	return ref_duplicates(m, psprintf("%s WHERE EXISTS (SELECT FROM %s WHERE %s)%s", ref_source_rows(m), ref_key_set(m),
 									  ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL), ref_and_condition(m->filter)));
+}
+
+/* Returns a row if there is a source row whose key has a null in it. */
+char *
+projection_null_keys(const Mapping *m)
+{
+	return psprintf("SELECT FROM %s WHERE num_nulls(%s) > 0%s LIMIT 1", ref_source_rows(m), ref_key_list(m, KEY_OF_SOURCE, NULL),
+					ref_and_condition(m->filter));
 }
 
 /* The keys, one jsonb a row, that several source rows have. */

@@ -65,6 +65,7 @@ extern char *projection_find_target(const Mapping *m, TargetLock lock);
 extern List *projection_upsert_keys(const Mapping *m);
 extern char *projection_insert_images(const Mapping *m, const char *into);
 extern char *projection_duplicates_of_keys(const Mapping *m);
+extern char *projection_null_keys(const Mapping *m);
 extern char *projection_duplicated_keys(const Mapping *m);
 extern List *projection_replace_keys(const Mapping *m);
 extern List *projection_delete_keys(const Mapping *m, bool unprojected_only);

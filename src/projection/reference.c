@@ -23,6 +23,7 @@
 #include "utils/typcache.h"
 
 #include "base/quote.h"
+#include "projection/columns.h"
 #include "projection/expression.h"
 #include "projection/key.h"
 #include "projection/projection.h"
@@ -148,6 +149,18 @@ bare_column(const Mapping *m, const char *name)
 										get_atttype(m->target, ref_target_attnum(m, name))) ? copied : NULL;
 }
 
+/* May key column i of a side be null? */
+bool
+ref_may_be_null(const Mapping *m, KeyForm form, int i)
+{
+	const char *name = list_nth(m->key, i);
+	const char *column = form == KEY_OF_TARGET ? name : projection_copied_column(m, name);
+
+	if (column == NULL && projection_column(m, name)->constant)
+		return false;
+	return column == NULL || !column_is_not_null(form == KEY_OF_TARGET ? m->target : m->source, column);
+}
+
 /*
  * How a comparison names key column i.  A source column that is copied is
  * named without the cast to the target's type, behind which an index on it
@@ -179,6 +192,65 @@ equal_operand(const Mapping *m, KeyForm form, const char *alias, int i)
 	return psprintf("%s%s", operand, column != NULL ? column_collation(m->source, get_attnum(m->source, column)) : ref_collation(m, name));
 }
 
+/* "src.column = value of its type": a column of the source, and a text. */
+static char *
+source_column_is(const Mapping *m, const char *column, const char *text)
+{
+	AttrNumber	attnum = get_attnum(m->source, column);
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	TypeCacheEntry *entry;
+
+	get_atttypetypmodcoll(m->source, attnum, &type, &typmod, &collation);
+	entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
+	return psprintf(SOURCE_ALIAS ".%s %s (%s)::%s%s", quote_identifier(column), quote_operator(entry->eq_opr), text,
+					quote_type(type, -1), column_collation(m->source, attnum));
+}
+
+/*
+ * Key column i of a source row equals another operand, where the key map stands
+ * between them: the map is asked for what the source must have, for which there is
+ * an index.  Empty where that is said already; NULL where there is no map.
+ */
+static char *
+mapped_equal(const Mapping *m, KeyForm other, const char *alias, int i)
+{
+	const MappingColumn *c = projection_column(m, list_nth(m->key, i));
+	StringInfoData buf;
+	int			parts = 0;
+
+	if (c == NULL || c->made_of == NIL)
+		return NULL;
+	initStringInfo(&buf);
+	if (!m->reverse)
+	{
+		ListCell   *lc;
+
+		foreach(lc, c->made_of)
+			appendStringInfo(&buf, "%s%s", buf.len ? " AND " : "",
+							 source_column_is(m, lfirst(lc), psprintf("migrate_ext.unmap_key(" INT64_FORMAT ", (%s)::text, %d)",
+																	  c->map, ref_key_operand(m, other, alias, i), foreach_current_index(lc) + 1)));
+		return buf.data;
+	}
+	/* the way back: all columns of the old key give the new one */
+	for (int k = 0; k < list_length(m->key); k++)
+	{
+		const MappingColumn *part = projection_column(m, list_nth(m->key, k));
+
+		if (part->map != c->map || part->part != parts + 1 || strcmp(linitial(part->made_of), linitial(c->made_of)) != 0)
+			continue;
+		appendStringInfo(&buf, ", %s", ref_key_operand(m, other, alias, k));
+		parts++;
+	}
+	if (parts == 0 || parts != c->parts)
+		return NULL;
+	if (c->part > 1)
+		return "";
+	return source_column_is(m, linitial(c->made_of), psprintf("%s.migrate_lookup(NULL::text, " INT64_FORMAT "%s)", quote_extension_schema(),
+															   c->map, buf.data));
+}
+
 /* left.k1 = right.k1 AND ... */
 char *
 ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
@@ -188,10 +260,21 @@ ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
 
 	initStringInfo(&buf);
 	for (int i = 0; i < list_length(m->key); i++)
-		appendStringInfo(&buf, "%s%s %s %s", i ? " AND " : "",
+	{
+		char	   *mapped = left == KEY_OF_SOURCE && right != KEY_OF_SOURCE ? mapped_equal(m, right, right_alias, i) :
+			right == KEY_OF_SOURCE && left != KEY_OF_SOURCE ? mapped_equal(m, left, left_alias, i) : NULL;
+
+		if (mapped != NULL)
+		{
+			if (mapped[0] != '\0')
+				appendStringInfo(&buf, "%s%s", buf.len ? " AND " : "", mapped);
+			continue;
+		}
+		appendStringInfo(&buf, "%s%s %s %s", buf.len ? " AND " : "",
 						 equal_operand(m, left, left_alias, i),
 						 ref_key_operator(m, list_nth(m->key, i)),
 						 equal_operand(m, right, right_alias, i));
+	}
 	return buf.data;
 }
 

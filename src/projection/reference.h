@@ -30,6 +30,7 @@ extern char *ref_key_operator(const Mapping *m, const char *name);
 extern const char *ref_collation(const Mapping *m, const char *name);
 extern char *ref_cast_expression(const Mapping *m, const char *name);
 extern char *ref_key(const Mapping *m, KeyForm form, const char *alias, int i);
+extern bool ref_may_be_null(const Mapping *m, KeyForm form, int i);
 extern char *ref_key_operand(const Mapping *m, KeyForm form, const char *alias, int i);
 extern char *ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
 		   KeyForm right, const char *right_alias);

@@ -10,6 +10,7 @@
 #include "utils/rel.h"
 
 #include "base/quote.h"
+#include "projection/columns.h"
 #include "projection/expression.h"
 #include "projection/key.h"
 #include "projection/projection.h"
@@ -62,7 +63,7 @@ projection_copied_column(const Mapping *m, const char *column)
 }
 
 /*
- * The source columns that the key is copied from, without what is the same for all
+ * The source columns that the key is copied from, or stand for it in the key map, without what is the same for all
  * rows; false if something else goes into it.
  */
 bool
@@ -78,6 +79,8 @@ projection_key_sources(const Mapping *m, List **names)
 
 		if (name != NULL)
 			*names = lappend(*names, name);
+		else if (c != NULL && c->made_of != NIL)
+			*names = columns_add_names(*names, c->made_of);
 		else if (c == NULL || !c->constant)
 			return false;
 	}

@@ -58,7 +58,7 @@ read_columns(Mapping *m, Jsonb *columns)
 			text = get_attnum(m->source, name) > 0 ? psprintf(SOURCE_ALIAS ".%s", quote_identifier(name)) : NULL;
 		if (text == NULL)
 			continue;
-		columns_add(m, name, expression_for_column(text, m->source, m->target, att->attnum));
+		columns_add(m, name, expression_for_column(text, m->source, m->target, att->attnum, 0));
 	}
 	relation_close(target, NoLock);
 	if (m->columns == NIL)

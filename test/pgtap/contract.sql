@@ -2,13 +2,14 @@
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS migrate_ext;
-SELECT plan(96);
+SELECT plan(98);
 
 CREATE TEMP TABLE surface (name text, args text, result text);
 INSERT INTO surface VALUES
 	('migrate_create', 'migration text, description text DEFAULT NULL::text', 'bigint'),
 	('migrate_map', 'migration text, source regclass, target regclass, columns jsonb DEFAULT NULL::jsonb, key text[] DEFAULT NULL::text[], filter text DEFAULT NULL::text, dedupe_by text DEFAULT NULL::text, reverse jsonb DEFAULT NULL::jsonb, capture text DEFAULT ''trigger''::text, on_error text DEFAULT ''defer''::text', 'bigint'),
 	('migrate_unmap', 'migration text, mapping bigint', 'void'),
+	('migrate_lookup', 'migration text, mapping bigint, VARIADIC key "any"', 'text'),
 	('migrate_add_rule', 'migration text, mapping bigint, rule text, condition text, action text DEFAULT ''reject''::text', 'bigint'),
 	('migrate_add_check', 'migration text, name text, query text', 'bigint'),
 	('migrate_compare', 'source regclass, target regclass, key text[] DEFAULT NULL::text[], columns jsonb DEFAULT NULL::jsonb, filter text DEFAULT NULL::text, max_rows bigint DEFAULT 1000, show_values boolean DEFAULT false, equality text DEFAULT ''strict''::text', 'TABLE(kind text, key jsonb, columns text[], source_row jsonb, target_row jsonb)'),

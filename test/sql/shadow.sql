@@ -58,6 +58,7 @@ BEGIN
 	SET LOCAL parallel_tuple_cost = 0;
 	SET LOCAL min_parallel_table_scan_size = 0;
 	SET LOCAL max_parallel_workers_per_gather = 2;
+	SET LOCAL parallel_leader_participation = off;
 	parallel := false;
 	FOR line IN EXECUTE 'EXPLAIN ' || sql LOOP
 		parallel := parallel OR line LIKE '%Parallel Seq Scan%';
