@@ -10,6 +10,7 @@
 
 #include <math.h>
 
+#include "common/hashfn.h"
 #include "utils/memutils.h"
 
 #include "verify/distinct.h"
@@ -21,8 +22,9 @@
 #define NEAR_SHARE 0.95
 
 /*
- * When there are too many values each so manieth one without entry gets one: what is
- * frequent soon comes to its turn, and what comes once does not push it out.
+ * When there are too many values one of so many without entry gets one: what is frequent
+ * soon comes to its turn, and what comes once does not push it out.  Which one is not
+ * regular, as rows may be.
  */
 #define ENTRY_STRIDE 8
 
@@ -71,6 +73,15 @@ begin_sketch(Distinct *d)
 	}
 }
 
+/* What the sketch tells.  It is at a loss where there are about as many values as hashes of 32 bits: Infinity, NaN. */
+static int64
+estimate(Distinct *d)
+{
+	double		n = rint(estimateHyperLogLog(&d->sketch));
+
+	return n < d->rows ? (int64) n : d->rows;
+}
+
 static void
 end_spool(Distinct *d)
 {
@@ -84,7 +95,7 @@ static void
 check_spool(Distinct *d)
 {
 	d->next_check = d->rows * 2;
-	if (!distinct_is_near((int64) estimateHyperLogLog(&d->sketch), d->rows))
+	if (!distinct_is_near(estimate(d), d->rows))
 		end_spool(d);
 }
 
@@ -105,7 +116,7 @@ distinct_insert(Distinct *d, uint64 hash)
 		if (d->rows >= d->next_check)
 			check_spool(d);
 	}
-	if (d->sketched && d->rows % ENTRY_STRIDE != 0)
+	if (d->sketched && murmurhash32((uint32) d->rows) % ENTRY_STRIDE != 0)
 		return NULL;
 	return frequent_add(&d->values, hash);
 }
@@ -126,5 +137,5 @@ distinct_count(Distinct *d, bool *exact)
 		return n;
 	}
 	*exact = false;
-	return Min((int64) rint(estimateHyperLogLog(&d->sketch)), d->rows);
+	return estimate(d);
 }

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "port/pg_bitutils.h"
 
@@ -28,7 +29,7 @@
 /* Patterns are those of so many bytes at the beginning. */
 #define FORM_BYTES 64
 
-/* Where patterns are given up, because most texts have their own, the pattern of each so manieth text is counted. */
+/* Where patterns are given up, because most texts have their own, the pattern of one of so many texts is counted; not a regular one, as rows may be. */
 #define PATTERN_STRIDE 8
 
 /* Runs above these are shortened. */
@@ -447,7 +448,7 @@ look_at_mask(ProfileText *t, const unsigned char *p, const unsigned char *end, b
 	int			n;
 	const unsigned char *rest;
 
-	if (t->sampled && t->turn++ % PATTERN_STRIDE != 0)
+	if (t->sampled && murmurhash32(t->turn++) % PATTERN_STRIDE != 0)
 	{
 		*seen |= scan_special(p, end);
 		return 0;

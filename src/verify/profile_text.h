@@ -45,7 +45,7 @@ typedef struct ProfileText
 	int64		dates[PROFILE_DATE_FORMATS];
 	Frequent	patterns;		/* by the hash of the mask; the value is the mask */
 	bool		sampled;		/* are there so many patterns that not every text's is counted? */
-	uint32		turn;			/* which is: every so manieth */
+	uint32		turn;			/* which is: by the hash of this number of the text */
 	TextForm	forms[TEXT_FORMS];	/* while all patterns have room */
 } ProfileText;
 
