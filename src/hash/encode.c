@@ -181,6 +181,8 @@ sends_binary(Oid type)
 		case REGCONFIGOID:
 		case REGDICTIONARYOID:
 			return false;		/* text in the client's encoding, or an OID */
+		case ANYARRAYOID:
+			return false;		/* in the catalog: of any element type, which may have no send function */
 		default:
 			return type < FirstNormalObjectId;
 	}

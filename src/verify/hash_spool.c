@@ -23,7 +23,7 @@
 /* Hashes that a partition should have: a set of them stays in a processor's cache. */
 #define PARTITION_HASHES 65536
 
-/* The most that a set has, whatever work_mem is. */
+/* A set may have so many, however small work_mem is. */
 #define MIN_SET_HASHES (1024 * 1024)
 
 /* One page of the file. */
@@ -206,6 +206,7 @@ hash_spool_distinct(HashSpool *s)
 
 	for (int i = 0; i < s->npartitions; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (s->partitions[i].block != NULL)
 			distinct += count_partition(s, &s->partitions[i], block);
 	}
