@@ -6,11 +6,11 @@
 
 #include <math.h>
 
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -104,9 +104,6 @@ profile_order_create(MemoryContext context, Oid type, Oid collation)
 	o->above = o->below = o->under = o->over = NAN;
 	if (!o->integral)
 	{
-		/* a view's column may have none that was decided on */
-		if (!OidIsValid(collation) && OidIsValid(cache->typcollation))
-			collation = DEFAULT_COLLATION_OID;
 		prepare(o, &o->of_min, cache->lt_opr, collation);
 		prepare(o, &o->of_max, cache->lt_opr, collation);
 	}
@@ -129,7 +126,7 @@ keep(ProfileOrder *o, KeptValue *kept, Datum value)
 	{
 		if (kept->room > 0)
 			pfree(DatumGetPointer(kept->value));
-		kept->room = Max(size + size / 4, 64);
+		kept->room = Max(Min(size + size / 4, MaxAllocSize), 64);
 		kept->value = PointerGetDatum(MemoryContextAlloc(o->context, kept->room));
 	}
 	memcpy(DatumGetPointer(kept->value), DatumGetPointer(value), size);
