@@ -38,6 +38,9 @@
 /* Columns that may be keys whose hashes are all kept. */
 #define SPOOLS 32
 
+/* Columns that the server counts at once: each of them is sorted, in work_mem. */
+#define COUNTED_AT_ONCE 8
+
 /* Rows of a relation that nobody has counted. */
 #define UNKNOWN_ROWS 1e6
 
@@ -86,11 +89,19 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
+/* The query found the relation by its name: one of another schema that took the name over is not it. */
 static void
 start_rows(DestReceiver *self, int operation, TupleDesc desc)
 {
-	if (desc->natts != ((ProfileReceiver *) self)->profile->ncolumns)
+	const Profile *p = ((ProfileReceiver *) self)->profile;
+
+	if (desc->natts != p->ncolumns)
 		elog(ERROR, "unexpected number of columns: %d", desc->natts);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->atttypid != p->columns[i].type)
+			elog(ERROR, "unexpected type of column \"%s\"", NameStr(p->columns[i].name));
+	}
 }
 
 static void
@@ -185,25 +196,41 @@ read_rows(Profile *p)
 		elog(ERROR, "could not read the rows: %s", SPI_result_code_string(rc));
 }
 
-/*
- * How many different values a column has.  Where almost all are different it must not be an
- * estimate, which cannot tell a key: the server counts what was not counted on the way.
- */
-static int64
-count_distinct(Profile *p, ProfileColumn *c, bool *exact)
+/* Lets the server count the values of some columns, and the different ones. */
+static void
+ask_server(const Profile *p, ProfileColumn **columns, int n)
 {
-	int64		n;
+	StringInfoData query;
 
-	*exact = true;
-	if (c->unique)
-		return c->values;
-	n = distinct_count(&c->distinct, exact);
-	if (*exact || !p->shared.whole || c->order == NULL || !distinct_is_near(n, c->values))
-		return n;
-	*exact = true;
-	spi_read(psprintf("SELECT pg_catalog.count(DISTINCT " SOURCE_ALIAS ".%s) FROM %s",
-					  quote_identifier(NameStr(c->name)), p->source), SPI_NO_ARGS);
-	return Min(spi_get_int8(0, 1), c->values);
+	initStringInfo(&query);
+	for (int i = 0; i < n; i++)
+	{
+		const char *name = quote_identifier(NameStr(columns[i]->name));
+
+		appendStringInfo(&query, "%s pg_catalog.count(" SOURCE_ALIAS ".%s), pg_catalog.count(DISTINCT " SOURCE_ALIAS ".%s)",
+						 i == 0 ? "SELECT" : ",", name, name);
+	}
+	appendStringInfo(&query, " FROM %s", p->source);
+	spi_read(query.data, SPI_NO_ARGS);
+	for (int i = 0; i < n; i++)
+		profile_column_counted(columns[i], spi_get_int8(0, 2 * i + 1), spi_get_int8(0, 2 * i + 2));
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* Counts the different values of all columns; by the server those that it has to count. */
+static void
+count_different(Profile *p)
+{
+	ProfileColumn **asked = palloc(sizeof(ProfileColumn *) * Max(p->ncolumns, 1));
+	int			n = 0;
+
+	for (int i = 0; i < p->ncolumns; i++)
+	{
+		if (profile_column_count(&p->columns[i]))
+			asked[n++] = &p->columns[i];
+	}
+	for (int i = 0; i < n; i += COUNTED_AT_ONCE)
+		ask_server(p, asked + i, Min(n - i, COUNTED_AT_ONCE));
 }
 
 static void
@@ -211,12 +238,13 @@ put_column(Profile *p, ProfileColumn *c, ReturnSetInfo *rsinfo)
 {
 	Datum		values[PROFILE_FIELDS];
 	bool		nulls[PROFILE_FIELDS];
-	bool		exact;
-	int64		distinct = count_distinct(p, c, &exact);
+	MemoryContext old = MemoryContextSwitchTo(p->shared.row);
 
-	profile_column_finish(c, distinct, exact, values, nulls);
+	profile_column_finish(c, values, nulls);
 	values[2] = Int64GetDatum(p->rows);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(p->shared.row);
 }
 
 /* The share of the rows to be read, in percent. */
@@ -255,7 +283,10 @@ migrate_profile(PG_FUNCTION_ARGS)
 	(void) quote_relation(PG_GETARG_OID(0));	/* raises if it does not exist */
 	open_profile(&p, PG_GETARG_OID(0), percent_argument(fcinfo));
 	spi_open_reader(&scope);
+	if (!p.shared.whole)
+		profile_find_unproven(p.relid, p.columns, p.ncolumns);
 	read_rows(&p);
+	count_different(&p);
 	profile_count_orphans(p.relid, p.columns, p.ncolumns, p.guessed, p.source);
 	for (int i = 0; i < p.ncolumns; i++)
 		put_column(&p, &p.columns[i], rsinfo);

@@ -11,7 +11,10 @@
 #include <math.h>
 
 #include "access/detoast.h"
+#include "access/transam.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "parser/parse_coerce.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -32,6 +35,9 @@
 #define FORM_NONE 0
 #define FORM_VALUE 1
 #define FORM_TEXT 2
+
+/* Longer texts and byte strings are cut to so many bytes before they are shown, cut. */
+#define SHOWN_BYTES 1024
 
 /* Dates before the first and from the second on are out of range. */
 #define FIRST_YEAR 1900
@@ -68,7 +74,28 @@ kind_of(Oid base)
 	if (OidIsValid(get_element_type(base)))
 		return PROFILE_ARRAY;
 	get_type_category_preferred(base, &category, &preferred);
-	return category == TYPCATEGORY_STRING && get_typlen(base) == -1 ? PROFILE_TEXT : PROFILE_PLAIN;
+	if (category != TYPCATEGORY_STRING || get_typlen(base) != -1)
+		return PROFILE_PLAIN;
+	/* a user's type of this category may store anything */
+	return base < FirstNormalObjectId || IsBinaryCoercible(base, TEXTOID) ? PROFILE_TEXT : PROFILE_PLAIN;
+}
+
+/*
+ * Are values equal, by the type's default order, only if they have the same canonical form?
+ * Not 1 month and 30 days, the jsonb numbers 1.0 and 1.00, or what a collation takes for
+ * equal; of types of users nobody knows.
+ */
+static bool
+is_equal_by_form(Oid type, Oid collation)
+{
+	Oid			base = getBaseType(type);
+	Oid			element = get_element_type(base);
+
+	if (OidIsValid(element))
+		return is_equal_by_form(element, collation);
+	if (OidIsValid(collation) && !get_collation_isdeterministic(collation))
+		return false;
+	return type_is_enum(base) || (base < FirstNormalObjectId && base != INTERVALOID && base != JSONBOID);
 }
 
 /* Prepares a column; it knows of no index yet. */
@@ -91,6 +118,7 @@ profile_column_init(ProfileColumn *c, ProfileShared *shared, Form_pg_attribute a
 	c->typlen = att->attlen;
 	c->typbyval = att->attbyval;
 	c->kind = kind_of(c->base);
+	c->equal_by_form = is_equal_by_form(c->base, c->collation);
 	getTypeOutputInfo(c->type, &output, &varlena);
 	fmgr_info_cxt(output, &c->output, context);
 	c->hasher = value_hasher_create(context, c->type);
@@ -105,10 +133,17 @@ profile_column_init(ProfileColumn *c, ProfileShared *shared, Form_pg_attribute a
 	distinct_init(&c->distinct, context, shared->entries, shared->expected, &shared->spools, forget_value, c);
 }
 
-/* A value as text, cut. */
+/* A value as text, cut.  Of a long one only the beginning is written. */
 static char *
 value_text(ProfileColumn *c, Datum value)
 {
+	if ((c->kind == PROFILE_TEXT || c->kind == PROFILE_BYTEA) && VARSIZE_ANY_EXHDR(DatumGetPointer(value)) > SHOWN_BYTES)
+	{
+		const char *data = VARDATA_ANY(DatumGetPointer(value));
+
+		value = PointerGetDatum(cstring_to_text_with_len(data, c->kind == PROFILE_BYTEA ? SHOWN_BYTES :
+														 pg_mbcliplen(data, VARSIZE_ANY_EXHDR(DatumGetPointer(value)), SHOWN_BYTES)));
+	}
 	return profile_json_cut(OutputFunctionCall(&c->output, value));
 }
 
@@ -219,7 +254,11 @@ is_empty(const ProfileColumn *c, Datum value)
 	if (c->kind == PROFILE_BYTEA)
 		return VARSIZE_ANY_EXHDR(DatumGetPointer(value)) == 0;
 	if (c->kind == PROFILE_ARRAY)
-		return c->typlen == -1 && ARR_NDIM(DatumGetArrayTypeP(value)) == 0;
+	{
+		ArrayType  *array = DatumGetArrayTypeP(value);
+
+		return ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) == 0;
+	}
 	return JB_ROOT_COUNT(DatumGetJsonbP(value)) == 0;
 }
 
@@ -314,18 +353,18 @@ top_patterns(ProfileColumn *c)
 
 /* What stands out. */
 static Datum
-anomalies(ProfileColumn *c, int64 distinct, bool exact)
+anomalies(ProfileColumn *c)
 {
 	StringInfoData object;
-	bool		key = distinct == c->values && exact && c->values > 0;
+	bool		key = c->proven && c->different == c->values && c->values > 0;
 
 	initStringInfo(&object);
-	if (!exact)
+	if (!c->exact)
 		profile_json_flag(&object, "distinct_estimated");
-	if (key && c->nulls == 0 && (c->shared->whole || (c->unique && c->notnull)))
+	if (key && c->order != NULL && c->nulls == 0 && (c->shared->whole || (c->unique && c->notnull)))
 		profile_json_flag(&object, "candidate_key");
-	if (!key && exact && c->shared->whole && distinct >= c->values * 0.99)
-		profile_json_count(&object, "duplicates", c->values - distinct);
+	if (!key && c->proven && c->shared->whole && c->different >= c->values * 0.99)
+		profile_json_count(&object, "duplicates", c->values - c->different);
 	if (c->text != NULL)
 		profile_text_report(c->text, &object);
 	if (c->number != NULL)
@@ -352,9 +391,37 @@ extreme(ProfileColumn *c, bool greatest, Datum *text)
 	return true;
 }
 
+/*
+ * Counts the different values, when all rows have been read.  Returns true if the server has to count
+ * them: where almost all are different it must not be an estimate, which cannot tell a key, and
+ * those that the type takes for equal must be found.
+ */
+bool
+profile_column_count(ProfileColumn *c)
+{
+	c->exact = true;
+	c->forms = c->unique ? c->values : distinct_count(&c->distinct, &c->exact);
+	c->different = c->forms;
+	c->proven = c->unique || (c->exact && c->equal_by_form);
+	return !c->proven && c->shared->whole && c->order != NULL && c->values > 0 && distinct_is_near(c->forms, c->values);
+}
+
+/* What the server has counted; without meaning if it has not read the same values. */
+void
+profile_column_counted(ProfileColumn *c, int64 values, int64 different)
+{
+	if (values != c->values)
+		return;
+	c->different = different;
+	c->proven = true;
+	if (!c->exact)
+		c->forms = different;
+	c->exact = true;
+}
+
 /* The column's row of the result, but for the number of rows. */
 void
-profile_column_finish(ProfileColumn *c, int64 distinct, bool exact, Datum *values, bool *nulls)
+profile_column_finish(ProfileColumn *c, Datum *values, bool *nulls)
 {
 	if (c->text_by_value)
 		end_text_by_value(c, NULL);
@@ -363,7 +430,7 @@ profile_column_finish(ProfileColumn *c, int64 distinct, bool exact, Datum *value
 	values[1] = CStringGetTextDatum(format_type_with_typemod(c->type, c->typmod));
 	values[3] = Int64GetDatum(c->nulls);
 	values[4] = Int64GetDatum(c->empties);
-	values[5] = Int64GetDatum(distinct);
+	values[5] = Int64GetDatum(c->forms);
 	nulls[6] = !extreme(c, false, &values[6]);
 	nulls[7] = !extreme(c, true, &values[7]);
 	nulls[8] = c->values == 0;
@@ -371,5 +438,5 @@ profile_column_finish(ProfileColumn *c, int64 distinct, bool exact, Datum *value
 	values[9] = top_values(c);
 	nulls[10] = c->text == NULL;
 	values[10] = c->text == NULL ? (Datum) 0 : top_patterns(c);
-	values[11] = anomalies(c, distinct, exact);
+	values[11] = anomalies(c);
 }

@@ -54,6 +54,7 @@ typedef struct ProfileColumn
 	ProfileKind kind;
 	FmgrInfo	output;
 	bool		unique;			/* does an index show that all values are different? */
+	bool		equal_by_form;	/* are values equal, to their type, only if they have one canonical form? */
 	bool		text_by_value;	/* is each text looked at once, and its rows counted with its entry? */
 	int64		nulls;
 	int64		values;			/* rows that are not null */
@@ -65,6 +66,10 @@ typedef struct ProfileColumn
 	double		width;			/* sum of bytes */
 	ValueHasher *hasher;
 	Distinct	distinct;
+	int64		forms;			/* in the end: different values, in canonical form */
+	bool		exact;			/* ... counted, not estimated */
+	int64		different;		/* different values, to their type */
+	bool		proven;			/* ... is that known? */
 	ProfileOrder *order;		/* NULL: the type has none */
 	ProfileNumber *number;
 	ProfileText *text;
@@ -75,6 +80,8 @@ typedef struct ProfileColumn
 
 extern void profile_column_init(ProfileColumn *c, ProfileShared *shared, Form_pg_attribute att);
 extern void profile_column_add(ProfileColumn *c, Datum value);
-extern void profile_column_finish(ProfileColumn *c, int64 distinct, bool exact, Datum *values, bool *nulls);
+extern bool profile_column_count(ProfileColumn *c);
+extern void profile_column_counted(ProfileColumn *c, int64 values, int64 different);
+extern void profile_column_finish(ProfileColumn *c, Datum *values, bool *nulls);
 
 #endif							/* MIGRATE_PROFILE_COLUMN_H */

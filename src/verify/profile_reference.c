@@ -11,10 +11,12 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
+#include "commands/defrem.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -23,6 +25,7 @@
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
@@ -53,7 +56,33 @@ find_column(ProfileColumn *columns, int n, AttrNumber attnum)
 	return NULL;
 }
 
-/* Marks the columns whose values are all different, as an index shows: valid, of this column, of all rows, at once. */
+/*
+ * Does an index show that a column's values are different?  It has to be valid, of all rows, at once; not
+ * younger than the snapshot, which may still see what was deleted to make it; and of
+ * the equality that an index of the column has.
+ */
+static bool
+shows_unique(HeapTuple tuple, const ProfileColumn *c)
+{
+	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+	Oid			usual = GetDefaultOpClass(c->base, BTREE_AM_OID);
+	oidvector  *classes;
+	oidvector  *collations;
+	bool		isnull;
+
+	if (!index->indisunique || !index->indisvalid || !index->indimmediate || !OidIsValid(usual) ||
+		!heap_attisnull(tuple, Anum_pg_index_indpred, NULL) ||
+		XidInMVCCSnapshot(HeapTupleHeaderGetXmin(tuple->t_data), GetActiveSnapshot()))
+		return false;
+	classes = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indclass, &isnull));
+	collations = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indcollation, &isnull));
+	if (get_opclass_family(classes->values[0]) != get_opclass_family(usual))
+		return false;
+	/* if the column's collation takes the same bytes only for equal any other does, too */
+	return !OidIsValid(c->collation) || c->collation == collations->values[0] || get_collation_isdeterministic(c->collation);
+}
+
+/* Marks the columns whose values are all different, as an index shows. */
 void
 profile_find_unique(Relation rel, ProfileColumn *columns, int n)
 {
@@ -73,20 +102,40 @@ profile_find_unique(Relation rel, ProfileColumn *columns, int n)
 			elog(ERROR, "cache lookup failed for index %u", lfirst_oid(lc));
 		index = (Form_pg_index) GETSTRUCT(tuple);
 		c = index->indnkeyatts == 1 ? find_column(columns, n, index->indkey.values[0]) : NULL;
-		if (c != NULL && index->indisunique && index->indisvalid && index->indimmediate &&
-			heap_attisnull(tuple, Anum_pg_index_indpred, NULL))
+		if (c != NULL && shows_unique(tuple, c))
 			c->unique = true;
 		ReleaseSysCache(tuple);
 	}
 	list_free(indexes);
 }
 
-/* May the caller read a column of a table, all rows of it?  Locks the table, if so. */
-static bool
-is_readable(Oid relid, const char *column)
+/* Columns that are NOT NULL, but not for all rows: there are such from server 18 on. */
+void
+profile_find_unproven(Oid relid, ProfileColumn *columns, int n)
 {
+	uint64		found = spi_read("SELECT c.conkey[1] FROM pg_catalog.pg_constraint c WHERE c.conrelid OPERATOR(pg_catalog.=) $1 "
+								 "AND c.contype OPERATOR(pg_catalog.=) 'n' AND NOT c.convalidated",
+								 SPI_ARGS(spi_oid(OIDOID, relid)));
+
+	for (uint64 i = 0; i < found; i++)
+	{
+		ProfileColumn *c = find_column(columns, n, DatumGetInt16(spi_get_datum(i, 1)));
+
+		if (c != NULL)
+			c->notnull = false;
+	}
+}
+
+/*
+ * May the caller read the parent's key, of all its rows?  Locks the parent, if so.  What a
+ * name told of may have changed while the rows were read.
+ */
+static bool
+is_readable(const Reference *r, const ProfileColumn *c)
+{
+	Oid			relid = r->parent;
 	Oid			schema = get_rel_namespace(relid);
-	AttrNumber	attnum = get_attnum(relid, column);
+	AttrNumber	attnum = get_attnum(relid, r->key);
 
 	if (!OidIsValid(schema) || attnum == InvalidAttrNumber ||
 		!DatumGetBool(DirectFunctionCall2(has_schema_privilege_id, ObjectIdGetDatum(schema), CStringGetTextDatum("USAGE"))))
@@ -94,10 +143,11 @@ is_readable(Oid relid, const char *column)
 	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
 		pg_attribute_aclcheck(relid, attnum, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		return false;
+	LockRelationOid(relid, AccessShareLock);
 	if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
 		return false;
-	LockRelationOid(relid, AccessShareLock);
-	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
+	attnum = get_attnum(relid, r->key);
+	return attnum != InvalidAttrNumber && (r->declared || getBaseType(get_atttype(relid, attnum)) == c->base);
 }
 
 /* The reference of a column to a table, if its primary key fits. */
@@ -201,7 +251,8 @@ profile_guess_references(Relation rel, const ProfileColumn *columns, int n)
 
 /*
  * The foreign keys of one column that may not hold, and in covered the columns of all: those
- * that were validated hold.
+ * that were validated hold.  Of one to a partitioned table there are others for each
+ * partition, which no row needs to have its parent in.
  */
 static List *
 declared_references(Oid relid, Bitmapset **covered)
@@ -211,6 +262,8 @@ declared_references(Oid relid, Bitmapset **covered)
 							 "NOT c.convalidated AND pg_catalog.cardinality(c.conkey) OPERATOR(pg_catalog.=) 1 "
 							 "FROM pg_catalog.pg_constraint c, pg_catalog.unnest(c.conkey) k (attnum), pg_catalog.pg_attribute a "
 							 "WHERE c.conrelid OPERATOR(pg_catalog.=) $1 AND c.contype OPERATOR(pg_catalog.=) 'f' "
+							 "AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint u WHERE u.oid OPERATOR(pg_catalog.=) c.conparentid "
+							 "AND u.conrelid OPERATOR(pg_catalog.=) c.conrelid) "
 							 "AND a.attrelid OPERATOR(pg_catalog.=) c.confrelid AND a.attnum OPERATOR(pg_catalog.=) c.confkey[1] "
 							 "ORDER BY c.conname, k.attnum",
 							 SPI_ARGS(spi_oid(OIDOID, relid)));
@@ -259,7 +312,7 @@ report_orphans(const Reference *r, ProfileColumn *c, const char *source)
 	int64		rows;
 	StringInfoData buf;
 
-	if (c == NULL || c->orphans != NULL || !is_readable(r->parent, r->key))
+	if (c == NULL || c->orphans != NULL || !is_readable(r, c))
 		return;
 	rows = count_orphans(r, c, source);
 	if (rows == 0)

@@ -12,6 +12,7 @@
 #include "verify/profile_column.h"
 
 extern void profile_find_unique(Relation rel, ProfileColumn *columns, int n);
+extern void profile_find_unproven(Oid relid, ProfileColumn *columns, int n);
 extern List *profile_guess_references(Relation rel, const ProfileColumn *columns, int n);
 extern void profile_count_orphans(Oid relid, ProfileColumn *columns, int n, List *guessed, const char *source);
 

@@ -30,6 +30,18 @@ CREATE TABLE same (a numeric, b float8, c char(5), d numeric);
 INSERT INTO same VALUES (1.0, 0, 'a', 0), (1.00, '-0', 'a  ', 0.000), (1, 'NaN', 'b', '-1e20'), (10000, 'NaN', NULL, 'NaN'), (1e-20, '-Infinity', NULL, 'Infinity');
 SELECT column_name, distinct_values, min, max, top_values, anomalies FROM migrate_profile('same');
 
+-- a key has to be one for a unique index: what shows differently may be equal
+CREATE COLLATION pro_folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE equal (folded text COLLATE pro_folding, folded_char char(5) COLLATE pro_folding, folded_array text[] COLLATE pro_folding, span interval, body jsonb,
+	spans interval[], p pair, pt point, j json, plain text, ratio numeric[]);
+INSERT INTO equal SELECT CASE WHEN i = 1 THEN 'V2' ELSE 'v' || i END, CASE WHEN i = 1 THEN 'V2' ELSE 'v' || i END, ARRAY[CASE WHEN i = 1 THEN 'V2' ELSE 'v' || i END],
+	CASE WHEN i = 1 THEN interval '1 month' ELSE i * interval '15 days' END, CASE WHEN i = 1 THEN '{"n": 2.0}' ELSE jsonb_build_object('n', i) END,
+	ARRAY[CASE WHEN i = 1 THEN interval '1 month' ELSE i * interval '15 days' END], ROW(i, 'y')::pair, point(i, i), to_json(i), 'v' || i, ARRAY[i, i + 0.50]
+	FROM generate_series(1, 200) i;
+SELECT column_name, distinct_values, anomalies FROM migrate_profile('equal');
+UPDATE equal SET folded = 'new', span = '999 days', p = ROW(2, 'y'), plain = 'v2' WHERE plain = 'v1';
+SELECT column_name, distinct_values, anomalies FROM migrate_profile('equal') WHERE column_name IN ('folded', 'span', 'body', 'p', 'plain');
+
 -- many different values: the number is an estimate, the most frequent are found, keys are counted exactly
 CREATE TABLE many (id int, skewed int, half int, almost text, word text);
 INSERT INTO many SELECT i, CASE WHEN i % 10 < 3 THEN 7 WHEN i % 10 = 3 THEN -8 ELSE i END, i / 2, 'v' || CASE WHEN i > 19990 THEN 5 ELSE i END,
@@ -46,6 +58,19 @@ CREATE TABLE late (v text);
 INSERT INTO late SELECT 'same' FROM generate_series(1, 150);
 INSERT INTO late SELECT 'v' || i FROM generate_series(1, 20000) i;
 SELECT distinct_values, anomalies FROM migrate_profile('late');
+-- what is frequent is found where the rows are regular, too
+CREATE TABLE regular (v int, w text);
+INSERT INTO regular SELECT i, md5(i::text) FROM generate_series(1, 5000) i;
+INSERT INTO regular SELECT CASE WHEN i % 2 = 1 THEN -1 ELSE 10000 + i END, CASE WHEN i % 2 = 1 THEN 'No. ' ELSE 'item-' END || 10000 + i FROM generate_series(1, 40000) i;
+SELECT v ->> 'value' AS value, (v ->> 'rows')::int BETWEEN 19500 AND 20000 AS about FROM migrate_profile('regular'), jsonb_array_elements(top_values) v WHERE column_name = 'v' LIMIT 1;
+SELECT p ->> 'pattern' AS pattern, (p ->> 'rows')::int BETWEEN 18000 AND 22000 AS about FROM migrate_profile('regular'), jsonb_array_elements(patterns) p
+	WHERE column_name = 'w' AND (p ->> 'rows')::int > 10000 ORDER BY p ->> 'pattern' COLLATE "C";
+-- more columns that may be keys than hashes are kept for
+DO $$ BEGIN
+	EXECUTE (SELECT 'CREATE TABLE keys AS SELECT ' || string_agg(CASE WHEN i % 10 = 0 THEN 'greatest(g, 2)' ELSE 'g' END || ' AS c' || i, ', ') || ' FROM generate_series(1, 3000) g'
+		FROM generate_series(1, 50) i);
+END $$;
+SELECT anomalies - 'outliers' AS anomalies, distinct_values, count(*) FROM migrate_profile('keys') GROUP BY 1, 2 ORDER BY 2;
 -- hashes that do not stay in memory
 SET maintenance_work_mem = '1MB';
 SET work_mem = '64kB';
@@ -61,6 +86,29 @@ CREATE UNIQUE INDEX ON indexed (c, a);
 INSERT INTO indexed SELECT i, greatest(i, 2) - 1, 5, i, 1 FROM generate_series(1, 200) i;
 INSERT INTO indexed VALUES (NULL, 1, 5, NULL, 1);
 SELECT column_name, nulls, distinct_values, anomalies FROM migrate_profile('indexed');
+-- nor those of another equality
+CREATE TABLE loosely (folded text COLLATE pro_folding, p pair, same text COLLATE pro_folding UNIQUE, plain text);
+CREATE UNIQUE INDEX ON loosely (folded COLLATE "C");
+CREATE UNIQUE INDEX ON loosely (p record_image_ops);
+CREATE UNIQUE INDEX ON loosely (plain COLLATE pro_folding);
+INSERT INTO loosely VALUES ('a', ROW(1, 'a'), 'x', 'a'), ('A', ROW(2, 'a'), 'y', 'b');
+SELECT column_name, distinct_values, anomalies FROM migrate_profile('loosely');
+-- and not one that is younger than the snapshot, which sees what was deleted for it
+CREATE EXTENSION dblink;
+DO $$ BEGIN
+	PERFORM dblink_connect('other', format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database(), current_user));
+END $$;
+CREATE TABLE mended (v int);
+INSERT INTO mended VALUES (1), (1), (2);
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT FROM mended WHERE false;
+SELECT dblink_exec('other', 'DELETE FROM pro.mended WHERE ctid = ''(0,1)''');
+SELECT dblink_exec('other', 'CREATE UNIQUE INDEX ON pro.mended (v)');
+SELECT rows, distinct_values, anomalies FROM migrate_profile('mended');
+COMMIT;
+SELECT rows, distinct_values, anomalies FROM migrate_profile('mended');
+SELECT dblink_disconnect('other');
+DROP EXTENSION dblink;
 
 -- masks
 CREATE TABLE masks (v text);
@@ -135,6 +183,14 @@ UPDATE orders SET "CategoryId" = 'z' WHERE id > 7;
 UPDATE orders SET customersid = id, billing = 77 WHERE id < 3;
 ALTER TABLE orders ADD CONSTRAINT billing_fkey FOREIGN KEY (billing) REFERENCES customers NOT VALID;
 SELECT column_name, anomalies FROM migrate_profile('orders');
+-- one to a partitioned table is not one to each partition
+CREATE TABLE regions (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE regions_a PARTITION OF regions FOR VALUES FROM (0) TO (5);
+CREATE TABLE regions_b PARTITION OF regions FOR VALUES FROM (5) TO (20);
+INSERT INTO regions SELECT generate_series(1, 10);
+ALTER TABLE orders ADD CONSTRAINT nobody_fkey FOREIGN KEY (nobody_id) REFERENCES regions NOT VALID;
+SELECT column_name, anomalies FROM migrate_profile('orders') WHERE column_name = 'nobody_id';
+ALTER TABLE orders DROP CONSTRAINT nobody_fkey;
 -- a declared one is not guessed again
 CREATE TABLE partners (id int PRIMARY KEY);
 INSERT INTO partners SELECT generate_series(1, 20);
@@ -180,6 +236,19 @@ INSERT INTO types SELECT ARRAY[point(1, 2)], '<a/>', 'a b', '1 day', '10.0.0.1',
 	'(0,1)', ROW('{}')::unordered, '{}', ' x', ARRAY[ROW('{}')::unordered] FROM generate_series(1, 3);
 SELECT column_name, data_type, empties, distinct_values, min, max, top_values #>> '{0,value}' AS value, anomalies FROM migrate_profile('types');
 
+-- a type of the string category that does not store text; an empty vector; anyarray of any element type
+CREATE TYPE packed;
+CREATE FUNCTION packed_in(cstring) RETURNS packed LANGUAGE internal IMMUTABLE STRICT AS 'byteain';
+CREATE FUNCTION packed_out(packed) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'byteaout';
+CREATE TYPE packed (INPUT = packed_in, OUTPUT = packed_out, LIKE = bytea, CATEGORY = 'S');
+CREATE TABLE odd (v packed, o oidvector);
+INSERT INTO odd VALUES ('\xe2000000', ''), ('\xc3', ''), ('\xc3', '1');
+SELECT column_name, empties, distinct_values, top_values, patterns, anomalies FROM migrate_profile('odd');
+CREATE TABLE unsent (v aclitem[]);
+INSERT INTO unsent SELECT ARRAY[makeaclitem(10, 10, 'SELECT', false)] FROM generate_series(1, 10);
+ANALYZE unsent;
+SELECT count(*) > 20 AS columns FROM migrate_profile('pg_statistic');
+
 -- a foreign table
 CREATE EXTENSION postgres_fdw;
 DO $$ BEGIN
@@ -218,6 +287,7 @@ SELECT * FROM migrate_profile('nothing');
 CREATE TABLE "o'Brien; --" ("a""b" int, "DROP TABLE x; --" text, "123456789012345678901234567890123456789012345678901234567890abc" int, "ü" int);
 INSERT INTO "o'Brien; --" VALUES (1, '"quoted" \ and ''so'' {', 2, 3), (1, '"quoted" \ and ''so'' {', 2, 3);
 SELECT column_name, min, top_values, patterns FROM migrate_profile($$"o'Brien; --"$$);
+CREATE TABLE wide AS SELECT repeat('日本', 2000) AS t, decode(repeat('0a', 2000), 'hex') AS b FROM generate_series(1, 2);
 CREATE TABLE toasted (id int, v text, j jsonb, b bytea);
 ALTER TABLE toasted ALTER v SET STORAGE EXTERNAL;
 INSERT INTO toasted SELECT i, repeat(chr(96 + i), 100000) || CASE WHEN i = 3 THEN ' ' ELSE '' END, jsonb_build_object('k', repeat('x', 50000)),
@@ -225,6 +295,8 @@ INSERT INTO toasted SELECT i, repeat(chr(96 + i), 100000) || CASE WHEN i = 3 THE
 INSERT INTO toasted SELECT i + 10, v, j, b FROM toasted i (i) WHERE i = 4;
 SELECT column_name, length(min) AS min, left(max, 3) || right(max, 5) AS max, distinct_values, avg_width, length(top_values #>> '{0,value}') AS top, top_values #>> '{0,rows}' AS rows,
 	patterns, anomalies FROM migrate_profile('toasted');
+SELECT column_name, min = left(v, 100) || '...' AS min, top_values #>> '{0,value}' = min AS top FROM migrate_profile('wide'),
+	LATERAL (SELECT CASE column_name WHEN 't' THEN t ELSE b::text END AS v FROM wide LIMIT 1) w;
 DO $$ BEGIN
 	EXECUTE (SELECT 'CREATE TABLE columns (' || string_agg('c' || i || ' int', ', ') || ')' FROM generate_series(1, 1600) i);
 	EXECUTE (SELECT 'INSERT INTO columns SELECT ' || string_agg('g % ' || i, ', ') || ' FROM generate_series(1, 300) g' FROM generate_series(1, 1600) i);
