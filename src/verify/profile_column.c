@@ -124,7 +124,7 @@ profile_column_init(ProfileColumn *c, ProfileShared *shared, Form_pg_attribute a
 	c->hasher = value_hasher_create(context, c->type);
 	c->order = profile_order_create(context, c->base, c->collation);
 	if (c->kind == PROFILE_NUMBER)
-		c->number = profile_number_create(context, c->base);
+		c->number = profile_number_create(context);
 	if (c->kind == PROFILE_TEXT || c->kind == PROFILE_NAME)
 		c->text = profile_text_create(context);
 	c->text_by_value = c->text != NULL;

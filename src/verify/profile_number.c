@@ -35,12 +35,11 @@
 #define NUMERIC_DIGITS 4
 
 ProfileNumber *
-profile_number_create(MemoryContext context, Oid type)
+profile_number_create(MemoryContext context)
 {
 	ProfileNumber *n = MemoryContextAllocZero(context, sizeof(ProfileNumber));
 
 	n->context = context;
-	n->type = type;
 	n->weight = 1;
 	n->next = SAMPLE_VALUES;
 	n->high.bound = n->low.bound = -DBL_MAX;

@@ -22,7 +22,6 @@ typedef struct Extremes
 typedef struct ProfileNumber
 {
 	MemoryContext context;
-	Oid			type;			/* base type */
 	int64		count;			/* of finite ones */
 	int64		nans;
 	int64		infinities;
@@ -35,7 +34,7 @@ typedef struct ProfileNumber
 	Extremes	low;
 } ProfileNumber;
 
-extern ProfileNumber *profile_number_create(MemoryContext context, Oid type);
+extern ProfileNumber *profile_number_create(MemoryContext context);
 extern double profile_number_of(Oid type, Datum value);
 extern void profile_number_add(ProfileNumber *n, double value);
 extern void profile_number_report(ProfileNumber *n, StringInfo anomalies);
