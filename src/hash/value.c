@@ -94,18 +94,6 @@ value_hasher_create(MemoryContext context, Oid type)
 	return h;
 }
 
-/* A bijection that spreads 64 bits: different numbers have different hashes. */
-static inline uint64
-mix(uint64 x)
-{
-	x ^= x >> 32;
-	x *= UINT64CONST(0xE9846AF9B1A615D);
-	x ^= x >> 32;
-	x *= UINT64CONST(0xE9846AF9B1A615D);
-	x ^= x >> 28;
-	return x;
-}
-
 /* Trailing zeros show in the scale only: the digits that are stored never end with one. */
 static inline uint64
 hash_numeric(const char *data, uint32 size)
@@ -117,7 +105,7 @@ hash_numeric(const char *data, uint32 size)
 	if (n.size > sizeof(digits))
 		return XXH3_64bits_withSeed(n.digits, n.size, head);
 	memcpy(&digits, n.digits, n.size);
-	return mix(mix(digits) + head);
+	return mix_bits(mix_bits(digits) + head);
 }
 
 static inline uint64
@@ -144,13 +132,13 @@ value_hash(const ValueHasher *h, Datum value)
 	switch (h->kind)
 	{
 		case HASH_CHAR:
-			return mix((uint8) DatumGetChar(value));
+			return mix_bits((uint8) DatumGetChar(value));
 		case HASH_INT2:
-			return mix((uint64) (int64) DatumGetInt16(value));
+			return mix_bits((uint64) (int64) DatumGetInt16(value));
 		case HASH_INT4:
-			return mix((uint64) (int64) DatumGetInt32(value));
+			return mix_bits((uint64) (int64) DatumGetInt32(value));
 		case HASH_INT8:
-			return mix((uint64) DatumGetInt64(value));
+			return mix_bits((uint64) DatumGetInt64(value));
 		case HASH_BYTES:
 			return XXH3_64bits(VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
 		case HASH_PADDED:

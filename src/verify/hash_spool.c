@@ -10,11 +10,13 @@
  */
 #include "postgres.h"
 
+#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "storage/buffile.h"
 #include "utils/memutils.h"
 
+#include "hash/value.h"
 #include "verify/hash_spool.h"
 
 #define MIN_PARTITIONS 8
@@ -51,6 +53,7 @@ struct HashSpool
 	Size	   *memory;			/* that spools may still take */
 	BufFile    *file;			/* NULL as long as all is in memory */
 	int64		blocks;			/* in the file */
+	uint64		seed;			/* so that nobody can choose values of one partition, or one place in a set */
 	int			shift;			/* of a hash, to its partition */
 	int			npartitions;
 	Partition  *partitions;
@@ -75,6 +78,7 @@ hash_spool_create(MemoryContext context, double expected, Size *memory)
 	s = MemoryContextAllocZero(context, sizeof(HashSpool));
 	s->context = context;
 	s->memory = memory;
+	s->seed = pg_prng_uint64(&pg_global_prng_state);
 	s->npartitions = pg_nextpower2_32((uint32) wanted);
 	s->shift = 64 - pg_leftmost_one_pos32(s->npartitions);
 	s->partitions = MemoryContextAllocZero(context, sizeof(Partition) * s->npartitions);
@@ -117,8 +121,10 @@ end_block(HashSpool *s, Partition *p)
 void
 hash_spool_add(HashSpool *s, uint64 hash)
 {
-	Partition  *p = &s->partitions[hash >> s->shift];
+	Partition  *p;
 
+	hash = mix_bits(hash ^ s->seed);	/* as many different ones */
+	p = &s->partitions[hash >> s->shift];
 	if (p->block == NULL)
 		p->block = MemoryContextAlloc(s->context, sizeof(Block));
 	else if (p->used == BLOCK_HASHES)
