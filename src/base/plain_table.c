@@ -274,27 +274,48 @@ free_buffer(PlainTable *t)
 		FreeBulkInsertState(t->bulk);
 }
 
-/* Makes t->found into t->row; false if somebody has changed it meanwhile. */
-bool
-plain_table_update(PlainTable *t)
+/* Makes the row at a place into t->row, if nobody has changed it or, without waiting, writes it. */
+static TM_Result
+update_row(PlainTable *t, ItemPointer tid, bool wait)
 {
 	List	   *recheck = NIL;
-	ItemPointerData tid = t->found->tts_tid;
 	TM_FailureData failure;
+	TM_Result	result;
 	LockTupleMode mode;
 	IndexUpdate indexes;
 
 	check_identity(t, CMD_UPDATE);
 	complete_row(t, t->row, CMD_UPDATE);
-	if (table_tuple_update(t->rel, &tid, t->row, t->cid, GetActiveSnapshot(), InvalidSnapshot,
-						   true, &failure, &mode, &indexes) != TM_Ok)
-		return false;
+	result = table_tuple_update(t->rel, tid, t->row, t->cid, GetActiveSnapshot(), InvalidSnapshot,
+								wait, &failure, &mode, &indexes);
+	if (result != TM_Ok)
+		return result;
 	if (t->result->ri_NumIndices > 0 && INDEX_UPDATE_NEEDED(indexes))
 		recheck = ExecInsertIndexTuples_compat(t->result, t->row, t->estate, true, indexes);
 	if (t->fires)
-		ExecARUpdateTriggers(t->estate, t->result, NULL, NULL, &tid, NULL, t->row, recheck, NULL, false);
+		ExecARUpdateTriggers(t->estate, t->result, NULL, NULL, tid, NULL, t->row, recheck, NULL, false);
 	ResetPerTupleExprContext(t->estate);
-	return true;
+	return TM_Ok;
+}
+
+/* Makes t->found into t->row; false if somebody has changed it meanwhile. */
+bool
+plain_table_update(PlainTable *t)
+{
+	ItemPointerData tid = t->found->tts_tid;
+
+	return update_row(t, &tid, true) == TM_Ok;
+}
+
+/* Makes the row at a place into t->row, unless somebody has changed it; *busy: somebody is writing it. */
+bool
+plain_table_update_at(PlainTable *t, const ItemPointerData *place, bool *busy)
+{
+	ItemPointerData tid = *place;
+	TM_Result	result = update_row(t, &tid, false);
+
+	*busy = result == TM_BeingModified || result == TM_WouldBlock;
+	return result == TM_Ok;
 }
 
 /* Locks t->found as an update of it would; false if somebody has changed it meanwhile. */

@@ -40,6 +40,7 @@ extern void plain_table_insert(PlainTable *t);
 extern TupleTableSlot *plain_table_new_row(PlainTable *t);
 extern void plain_table_add_row(PlainTable *t);
 extern bool plain_table_update(PlainTable *t);
+extern bool plain_table_update_at(PlainTable *t, const ItemPointerData *place, bool *busy);
 extern bool plain_table_lock(PlainTable *t);
 extern bool plain_table_delete(PlainTable *t);
 

@@ -57,15 +57,15 @@ typedef struct DirectRun
  * unless it sets columns of the row.
  */
 static bool
-is_own_trigger(const Trigger *trigger, int64 migration_id)
+is_own_trigger(const Trigger *trigger, int64 migration_id, bool in_place)
 {
-	return trigger->tgnargs == CAPTURE_ARGUMENTS && trigger_is_ours(trigger) &&
+	return trigger->tgnargs == CAPTURE_ARGUMENTS + (in_place ? 1 : 0) && trigger_is_ours(trigger) &&
 		strtoll(trigger->tgargs[0], NULL, 10) == migration_id;
 }
 
 /* Has the target triggers that only the executor fires? */
 static bool
-has_other_triggers(Relation target, int64 migration_id)
+has_other_triggers(Relation target, int64 migration_id, bool in_place)
 {
 	TriggerDesc *triggers = target->trigdesc;
 
@@ -77,7 +77,7 @@ has_other_triggers(Relation target, int64 migration_id)
 			(TRIGGER_FOR_ROW(t->tgtype) && TRIGGER_FOR_AFTER(t->tgtype) &&
 			 t->tgoldtable == NULL && t->tgnewtable == NULL))
 			continue;
-		if (!is_own_trigger(t, migration_id))
+		if (!is_own_trigger(t, migration_id, in_place))
 			return true;
 	}
 	return false;
@@ -187,7 +187,7 @@ static bool
 fill_plan(DirectPlan *d, const Mapping *m, Oid relid)
 {
 	Relation	target = table_open(m->target, AccessShareLock);
-	bool		usable = plain_table_is_plain(target) && !has_other_triggers(target, m->migration_id);
+	bool		usable = plain_table_is_plain(target) && !has_other_triggers(target, m->migration_id, mapping_is_in_place(m));
 
 	if (usable)
 	{

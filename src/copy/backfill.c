@@ -122,7 +122,14 @@ set_in_place(const Part *p, const Mapping *m)
 {
 	int64		differed;
 	int64		set;
+	int64		busy;
 
+	if (direct_set_in_place(m, p->b->range.extent.relation, p->stretch, &set, &busy))
+	{
+		if (busy > 0)
+			leave_differing(p, m);
+		return set;
+	}
 	(void) stretch_run(&p->b->range.extent, p->stretch, projection_set_in_place(m, p->b->range.extent.relation));
 	differed = spi_get_int8(0, 1);
 	set = spi_get_int8(0, 2);

@@ -1,6 +1,6 @@
 /*
  * direct_copy.c
- *		Copies a range of blocks into a plain table, below SQL.
+ *		Copies a range of blocks into a plain table, or sets columns in it, below SQL.
  *
  * The same rows, projected by the same expressions as the dual write's direct
  * way, inserted many at a time as COPY does: a WAL record a page instead of one
@@ -157,5 +157,99 @@ direct_copy(const Mapping *m, Oid leaf, Stretch stretch, int64 *rows)
 		table_close(source, NoLock);
 	}
 	identity_restore(&identity);
+	return run.d != NULL;
+}
+
+/* What setting columns of rows in place has come to. */
+typedef struct InPlaceRun
+{
+	DirectPlan *d;
+	PlainTable *target;
+	TupleTableSlot *raw;
+	int64		set;
+	int64		busy;
+} InPlaceRun;
+
+/* Fills in the row as it must be; false if it is that already. */
+static bool
+fill_in_place(InPlaceRun *run)
+{
+	Program    *program = run->d->program;
+	TupleTableSlot *row = run->target->row;
+	int			natts = row->tts_tupleDescriptor->natts;
+	bool		changed = false;
+
+	slot_getallattrs(run->raw);
+	ExecClearTuple(row);
+	memcpy(row->tts_values, run->raw->tts_values, natts * sizeof(Datum));
+	memcpy(row->tts_isnull, run->raw->tts_isnull, natts * sizeof(bool));
+	for (int i = 0; i < program->ncolumns; i++)
+	{
+		const ProgramColumn *c = &program->columns[i];
+		int			to = c->target - 1;
+
+		if (c->copied == c->target)
+			continue;
+		program_evaluate_column(program, i, run->raw, row->tts_values, row->tts_isnull);
+		changed = changed || !program_images_equal(row->tts_values[to], row->tts_isnull[to], run->raw->tts_values[to],
+												   run->raw->tts_isnull[to], c->byval, c->len);
+	}
+	ExecStoreVirtualTuple(row);
+	return changed;
+}
+
+/* Sets the columns of the rows of a stretch that differ. */
+static void
+set_rows(InPlaceRun *run, Stretch stretch)
+{
+	ItemPointerData low = position_tid(Max(stretch.low, POSITION(POSITION_BLOCK(stretch.low), FirstOffsetNumber)));
+	ItemPointerData high = position_tid(position_before(stretch.high));	/* inclusive */
+	TableScanDesc scan = table_beginscan_tidrange(run->target->rel, GetActiveSnapshot(), &low, &high);
+
+	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, run->raw))
+	{
+		ItemPointerData tid = run->raw->tts_tid;
+		bool		busy;
+
+		CHECK_FOR_INTERRUPTS();
+		ResetExprContext(run->d->program->econtext);
+		if (!fill_in_place(run))
+			continue;
+		/* what somebody has changed since has had its columns set with that */
+		if (plain_table_update_at(run->target, &tid, &busy))
+			run->set++;
+		else if (busy)
+			run->busy++;
+	}
+	table_endscan(scan);
+}
+
+/*
+ * Sets the columns of a mapping in place in the rows of a stretch that differ,
+ * under the active snapshot, as the mapping's owner; false if that needs SQL.  *set is
+ * how many were, *busy how many others were writing.  Locks: ROW EXCLUSIVE.
+ */
+bool
+direct_set_in_place(const Mapping *m, Oid leaf, Stretch stretch, int64 *set, int64 *busy)
+{
+	Identity	identity;
+	InPlaceRun	run = {NULL};
+
+	if (leaf != m->target || !direct_may_write(m))
+		return false;
+	LockRelationOid(m->target, RowExclusiveLock);	/* the plan is for the table as it is */
+	identity_become_owner(&identity, m->owner, m->time_zone);
+	run.d = direct_plan(m, leaf, CurrentMemoryContext);
+	if (run.d != NULL)
+	{
+		run.target = plain_table_open(m->target, run.d->key_index, run.d->nkeys, run.d->program->writes);
+		run.raw = table_slot_create(run.target->rel, NULL);
+		set_rows(&run, stretch);
+		ExecDropSingleTupleTableSlot(run.raw);
+		plain_table_close(run.target);
+	}
+	identity_restore(&identity);
+	*set = run.set;
+	*busy = run.busy;
 	return run.d != NULL;
 }

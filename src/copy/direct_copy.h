@@ -10,6 +10,7 @@
 #include "catalog/mapping.h"
 #include "copy/position.h"
 
+extern bool direct_set_in_place(const Mapping *m, Oid leaf, Stretch stretch, int64 *set, int64 *busy);
 extern bool direct_copy(const Mapping *m, Oid leaf, Stretch stretch, int64 *rows);
 
 #endif							/* MIGRATE_DIRECT_COPY_H */
