@@ -198,6 +198,7 @@ CREATE TABLE migrate_ext.rejected_row (
 	CHECK ((rule IS NULL) = (message IS NOT NULL))
 );
 CREATE INDEX ON migrate_ext.rejected_row (mapping_id);
+CREATE INDEX rejected_row_failed ON migrate_ext.rejected_row (mapping_id) WHERE rule IS NULL;
 -- keys may be longer than a btree takes
 CREATE INDEX ON migrate_ext.rejected_row USING hash (key);
 COMMENT ON TABLE migrate_ext.rejected_row IS 'source rows that could not be stored in the target, met a rule, or lost their key to another row, with the reason';

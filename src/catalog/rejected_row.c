@@ -58,7 +58,8 @@ rejected_row_list_rule(int64 mapping_id, const char *rule, const char *action, A
 void
 rejected_row_list_duplicates(int64 mapping_id, ArrayType *keys, ArrayType *also, ArrayType *first, ArrayType *images)
 {
-	spi_change("DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND key = ANY ($2 || $3) AND action = 'duplicate'",
+	/* a join: of a list with thousands of rows not each is compared with each key */
+	spi_change("DELETE FROM migrate_ext.rejected_row r USING unnest($2 || $3) k WHERE r.mapping_id = $1 AND r.key = k AND r.action = 'duplicate'",
 			   SPI_ARGS(spi_int8(mapping_id), array_arg(keys), array_arg(also)));
 	if (first != NULL)
 		spi_change("INSERT INTO migrate_ext.rejected_row (mapping_id, rule, action, key, row_image) "

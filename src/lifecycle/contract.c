@@ -207,7 +207,9 @@ contract_find_dependents(const OldColumn *c)
 char *
 contract_goes_along(const OldColumn *c)
 {
-	return ask(c, DEPENDING("'a', 'i'") "AND NOT (d.classid = 'pg_class'::regclass AND d.objid = $1)");
+	/* NOT NULL is a constraint of a name from server 18 on */
+	return ask(c, DEPENDING("'a', 'i'") "AND NOT (d.classid = 'pg_class'::regclass AND d.objid = $1) "
+			   "AND NOT EXISTS (SELECT FROM pg_constraint k WHERE d.classid = 'pg_constraint'::regclass AND k.oid = d.objid AND k.contype = 'n')");
 }
 
 /*
