@@ -99,6 +99,13 @@
 	} while (0)
 #endif
 
+/* Checks need not be enforced from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define CHECK_IS_ENFORCED(check)	((check)->ccenforced)
+#else
+#define CHECK_IS_ENFORCED(check)	true
+#endif
+
 /* Index scans are instrumented from 18 on. */
 #if PG_VERSION_NUM >= 180000
 #define index_beginscan_compat(rel, index, snapshot, nkeys) \

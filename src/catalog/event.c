@@ -65,3 +65,18 @@ event_last_rehearsal(const Migration *m, char **measured)
 	spi_close(&scope);
 	return passed;
 }
+
+/* How many seconds a copy takes by the last rehearsal, if nothing was changed since; negative if that is not known. */
+double
+event_rehearsed_seconds(const Migration *m)
+{
+	SpiScope	scope;
+	double		seconds = -1;
+
+	spi_open_catalog(&scope);
+	if (spi_run("SELECT (detail ->> 'estimated_seconds')::float8 FROM migrate_ext.event e JOIN migrate_ext.migration g USING (migration_id) "
+				"WHERE migration_id = $1 AND kind = 'rehearsed' AND at > g.changed_at ORDER BY event_id DESC LIMIT 1", SPI_ARGS(spi_int8(m->id))) > 0 && !spi_is_null(0, 1))
+		seconds = DatumGetFloat8(spi_get_datum(0, 1));
+	spi_close(&scope);
+	return seconds;
+}

@@ -33,8 +33,8 @@
 #include "projection/reference.h"
 
 /* Adds a finding. */
-static void
-add(List **findings, const char *severity, const char *subject, const char *finding,
+void
+assess_add(List **findings, const char *severity, const char *subject, const char *finding,
 	const char *advice)
 {
 	Finding    *f = palloc(sizeof(Finding));
@@ -98,7 +98,7 @@ assess_relations(List **findings, const Mapping *m, bool switched)
 	ListCell   *lc;
 
 	if (target->rd_rules != NULL && !switched)
-		add(findings, "blocker", name, "it has rules, with which INSERT ... ON CONFLICT cannot be used",
+		assess_add(findings, "blocker", name, "it has rules, with which INSERT ... ON CONFLICT cannot be used",
 			"Replace the rules by triggers, or drop them for the migration.");
 	if (target->trigdesc != NULL)
 	{
@@ -108,7 +108,7 @@ assess_relations(List **findings, const Mapping *m, bool switched)
 
 			if (!t->tgisinternal && !trigger_is_ours(t) &&
 				(!mapping_is_in_place(m) || TRIGGER_FOR_UPDATE(t->tgtype)))
-				add(findings, "warning", name,
+				assess_add(findings, "warning", name,
 					psprintf(mapping_is_in_place(m) ? "trigger \"%s\" will fire for every row whose columns are set" :
 							 "trigger \"%s\" will fire for every dual write and every copied row", t->tgname),
 					"Make sure that it may, or disable it until the cutover.");
@@ -117,7 +117,7 @@ assess_relations(List **findings, const Mapping *m, bool switched)
 	relation_close(target, NoLock);
 
 	if (has_superclass(m->source))
-		add(findings, "blocker", name_relation(m->source),
+		assess_add(findings, "blocker", name_relation(m->source),
 			"it is a partition or child of another table: what is written through that table would not be captured",
 			"Map the parent, with a filter where only this part is to be moved.");
 	foreach(lc, find_all_inheritors(m->source, NoLock, NULL))
@@ -125,7 +125,7 @@ assess_relations(List **findings, const Mapping *m, bool switched)
 		if (strcmp(m->capture, "none") == 0)
 			break;				/* nothing is captured anyway */
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
-			add(findings, "blocker", name_relation(lfirst_oid(lc)),
+			assess_add(findings, "blocker", name_relation(lfirst_oid(lc)),
 				"it is a foreign table among the partitions of a source: its writes cannot be captured",
 				"Detach it, or move its rows into a local partition.");
 	}
@@ -139,16 +139,16 @@ assess_columns(List **findings, const Mapping *m)
 	ListCell   *lc;
 
 	if (uncovered != NIL)
-		add(findings, "blocker", name_relation(m->target),
+		assess_add(findings, "blocker", name_relation(m->target),
 			psprintf("columns without default that must not be null get no value: %s", join_names(uncovered)),
 			"Give them an expression in \"columns\", or a default.");
 	if (ref_dedupes(m))
-		add(findings, "info", name_relation(m->source),
+		assess_add(findings, "info", name_relation(m->source),
 			psprintf("of several rows with one key of %s only the first by \"dedupe_by\" is moved: writes are queued for a sync, which looks at all of them",
 					 name_relation(m->target)),
 			"migrate_rejected lists the others; setting sync_interval says how far the target may be behind.");
 	else if (!projection_source_is_unique(m, false))
-		add(findings, "warning", name_relation(m->source),
+		assess_add(findings, "warning", name_relation(m->source),
 			psprintf("no unique index on the source shows that only one row has each key of %s",
 					 name_relation(m->target)),
 			"Its writes are then only queued for migrate_sync. Make sure that the keys are unique, create the index, or give \"dedupe_by\".");
@@ -160,7 +160,7 @@ assess_columns(List **findings, const Mapping *m)
 			continue;
 		if (copied == NULL ||
 			!key_expression_indexed(m->source, get_attnum(m->source, copied)))
-			add(findings, "warning", name_relation(m->source),
+			assess_add(findings, "warning", name_relation(m->source),
 				psprintf("no index was found that leads with the source of key column \"%s\": %s",
 						 (char *) lfirst(lc), projection_column(m, lfirst(lc))->expression),
 				"Settling a dirty key scans the whole source without one; create it.");
@@ -179,13 +179,13 @@ assess_lookups(List **findings, const Mapping *m)
 		Lookup	   *l = lfirst(lc);
 
 		if (!lookup_is_watched(l->relation))
-			add(findings, "warning", name_relation(l->relation),
+			assess_add(findings, "warning", name_relation(l->relation),
 				psprintf("expressions for %s read it, and it is no table: its changes are not seen", name_relation(m->target)),
 				"Read the tables that it is made of, or mark keys by touching the source rows.");
 		else if (l->columns == NIL && !list_member_oid(any, l->relation))
 		{
 			any = lappend_oid(any, l->relation);
-			add(findings, "info", name_relation(l->relation),
+			assess_add(findings, "info", name_relation(l->relation),
 				psprintf("expressions for %s read it in a subquery of several tables, or without comparing a column with the source row: "
 						 "when it changes, all keys are compared", name_relation(m->target)),
 				"Where it changes often, read one table in a subquery, WHERE a column of it equals something of the source row.");
@@ -230,7 +230,7 @@ is_set_in_place(const Mapping *m, AttrNumber attnum)
 static void
 add_refusal(List **findings, const Mapping *m, const char *constraint)
 {
-	add(findings, "warning", name_relation(m->target),
+	assess_add(findings, "warning", name_relation(m->target),
 		psprintf("a row that violates \"%s\" by a column that is set in place is refused, whatever on_error says", constraint),
 		"Make sure that the expression cannot violate it, or add it after the cutover.");
 }
@@ -279,10 +279,10 @@ assess_old_columns(List **findings, const Migration *g)
 		char	   *dependents = contract_find_dependents(c);
 
 		if (along != NULL)
-			add(findings, "info", contract_name(c), psprintf("at the cleanup it goes, and with it: %s", along),
+			assess_add(findings, "info", contract_name(c), psprintf("at the cleanup it goes, and with it: %s", along),
 				"Give the new columns what they need of it before the cutover: defaults, indexes, constraints.");
 		if (dependents != NULL)
-			add(findings, "info", contract_name(c), psprintf("the cleanup cannot drop it as long as there is: %s", dependents),
+			assess_add(findings, "info", contract_name(c), psprintf("the cleanup cannot drop it as long as there is: %s", dependents),
 				"Point that at the new columns after the cutover, or set old_side to keep.");
 	}
 }
@@ -389,7 +389,7 @@ assess_reverse(List **findings, const Mapping *m)
 
 	if (r == NULL)
 	{
-		add(findings, "warning", name_relation(m->source),
+		assess_add(findings, "warning", name_relation(m->source),
 			"writes made after the cutover cannot be written back: no unique key of the source is copied to the target",
 			"Copy the source's key unchanged, or give \"reverse\".");
 		return;
@@ -400,13 +400,13 @@ assess_reverse(List **findings, const Mapping *m)
 		assess_owner(findings, m, r);
 	lost = list_not_written(m->source, list_make1(r));
 	if (lost != NULL)
-		add(findings, "info", name_relation(m->source),
+		assess_add(findings, "info", name_relation(m->source),
 			psprintf("this mapping writes nothing back to: %s", lost),
 			"Give \"reverse\" expressions for columns that the new side changes.");
 	assess_new_keys(findings, m, r);
 	uncovered = projection_uncovered_required(r);
 	if (uncovered != NIL)
-		add(findings, "warning", name_relation(m->source),
+		assess_add(findings, "warning", name_relation(m->source),
 			psprintf("rows inserted in %s after the cutover cannot be written back: no value for %s",
 					 name_relation(m->target), join_names(uncovered)),
 			"Give \"reverse\" expressions or defaults for these columns.");
@@ -441,7 +441,7 @@ assess_swap(const Migration *g)
 	}
 	obstacle = swap_obstacle(g);
 	if (obstacle != NULL)
-		add(&findings, "info", "cutover", psprintf("method swap cannot be used: %s", obstacle),
+		assess_add(&findings, "info", "cutover", psprintf("method swap cannot be used: %s", obstacle),
 			"Use method switch, and point the application at the new tables.");
 	else
 	{
@@ -451,7 +451,7 @@ assess_swap(const Migration *g)
 
 			/* each is found once, where it would be made again */
 			if (step->problem != NULL && step->stage >= SWAP_AFTER)
-				add(&findings, step->severity, psprintf("cutover by swap: %s", swap_describe(step)),
+				assess_add(&findings, step->severity, psprintf("cutover by swap: %s", swap_describe(step)),
 					step->problem, swap_advice(step));
 		}
 	}
@@ -468,14 +468,14 @@ assess_migration(const Migration *g)
 	Oid			target;
 
 	if (mappings == NIL)
-		add(&findings, "blocker", g->name, "it maps nothing", "Call migrate_map.");
+		assess_add(&findings, "blocker", g->name, "it maps nothing", "Call migrate_map.");
 	foreach(lc, mappings)
 	{
 		Mapping    *m = lfirst(lc);
 
 		if (!mapping_relation_exists(m->source) || !mapping_relation_exists(m->target))
 		{
-			add(&findings, "blocker", psprintf("mapping %lld", (long long) m->id),
+			assess_add(&findings, "blocker", psprintf("mapping %lld", (long long) m->id),
 				"its source or target was dropped", "Unmap it.");
 			return findings;
 		}
@@ -490,15 +490,31 @@ assess_migration(const Migration *g)
 	assess_circles(&findings, g);
 	if (phase_is(g, "planned") && !setting_bool(g->settings, "allow_nonempty_target") &&
 		mappings != NIL && assess_target_has_rows(g, &target))
-		add(&findings, "blocker", name_relation(target), "it holds rows already",
+		assess_add(&findings, "blocker", name_relation(target), "it holds rows already",
 			"Empty it, or set allow_nonempty_target to on: the backfill then makes it equal to the source and deletes what is not.");
 	if (!event_triggers_are_on())
-		add(&findings, "warning", "event triggers", "they are disabled: DDL that breaks the migration, or adds a partition, goes unnoticed",
+		assess_add(&findings, "warning", "event triggers", "they are disabled: DDL that breaks the migration, or adds a partition, goes unnoticed",
 			"ALTER EVENT TRIGGER ... ENABLE, for each whose name begins with migrate_ext_.");
 	if (max_worker_processes < 2)
-		add(&findings, "warning", "max_worker_processes", "there is hardly a slot for a worker",
+		assess_add(&findings, "warning", "max_worker_processes", "there is hardly a slot for a worker",
 			"Raise it, or use CALL migrate_run.");
 	return findings;
+}
+
+/* Are the tables of all mappings there?  That they are not is found already. */
+static bool
+all_exist(const Migration *g)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
+	{
+		Mapping    *m = lfirst(lc);
+
+		if (!mapping_relation_exists(m->source) || !mapping_relation_exists(m->target))
+			return false;
+	}
+	return true;
 }
 
 MIGRATE_FUNCTION(migrate_assess);
@@ -506,7 +522,7 @@ MIGRATE_FUNCTION(migrate_assess);
 /*
  * migrate_assess(migration text): severity, subject, finding, advice.  A
  * blocker keeps migrate_start from starting, one of "cutover by swap" a cutover
- * of that method.
+ * of that method.  Locks: ACCESS SHARE on what is read.
  */
 Datum
 migrate_assess(PG_FUNCTION_ARGS)
@@ -518,8 +534,13 @@ migrate_assess(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	findings = assess_migration(g);
-	if (!migration_is_switched(g))
+	if (!migration_is_switched(g) && all_exist(g))
+	{
+		assess_data(&findings, g);
+		assess_dependents(&findings, g);
+		assess_environment(&findings, g);
 		findings = list_concat(findings, assess_swap(g));
+	}
 	foreach(lc, findings)
 	{
 		Finding    *f = lfirst(lc);

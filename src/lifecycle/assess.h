@@ -17,9 +17,13 @@ typedef struct Finding
 	const char *advice;
 } Finding;
 
+extern void assess_add(List **findings, const char *severity, const char *subject, const char *finding, const char *advice);
 extern List *assess_migration(const Migration *g);
 extern char *assess_not_written_back(const Migration *g);
 extern List *assess_swap(const Migration *g);
+extern void assess_data(List **findings, const Migration *g);
+extern void assess_dependents(List **findings, const Migration *g);
+extern void assess_environment(List **findings, const Migration *g);
 extern bool assess_target_has_rows(const Migration *g, Oid *target);
 
 #endif							/* MIGRATE_ASSESS_H */

@@ -317,6 +317,15 @@ interval_of(double seconds)
 	return IntervalPGetDatum(interval);
 }
 
+/* How long a copy of the mapping takes at that rate; 0 if nobody knows. */
+static double
+estimated_seconds(const Rehearsal *r)
+{
+	double		rows = sample_estimated_rows(r->m->source);
+
+	return r->seconds > 0 && r->ok > 0 && rows > 0 ? rows * r->seconds / r->ok : 0;
+}
+
 /* A row of the result for a mapping. */
 static void
 emit_mapping(ReturnSetInfo *rsinfo, const Rehearsal *r)
@@ -383,6 +392,7 @@ migrate_rehearse(PG_FUNCTION_ARGS)
 	bool		passed = true;
 	int64		tried = 0;
 	int64		rejected = 0;
+	double		seconds = 0;
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -408,10 +418,12 @@ migrate_rehearse(PG_FUNCTION_ARGS)
 		passed = passed && r.errors == NIL;
 		tried += r.tried;
 		rejected += r.rejected;
+		seconds += estimated_seconds(&r);
 	}
 	if (swap_obstacle(g) == NULL)
 		passed = rehearse_swap(g, rsinfo) && passed;
-	event_record(g, "rehearsed", NULL, psprintf("{\"passed\": %s, \"rows_tried\": %lld, \"rows_rejected\": %lld}",
-												passed ? "true" : "false", (long long) tried, (long long) rejected), NULL);
+	event_record(g, "rehearsed", NULL, psprintf("{\"passed\": %s, \"rows_tried\": %lld, \"rows_rejected\": %lld%s}",
+												passed ? "true" : "false", (long long) tried, (long long) rejected,
+												seconds >= 1 ? psprintf(", \"estimated_seconds\": %.0f", seconds) : ""), NULL);
 	PG_RETURN_NULL();
 }
