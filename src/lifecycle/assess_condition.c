@@ -28,7 +28,6 @@
 #include "base/quote.h"
 #include "lifecycle/assess.h"
 #include "lifecycle/assess_data.h"
-#include "projection/columns.h"
 #include "projection/expression.h"
 #include "projection/key.h"
 #include "projection/projection.h"
@@ -167,7 +166,7 @@ add_column(DataLook *look, Form_pg_attribute att, const MappingColumn *c)
 	int32		to_typmod = att->atttypmod;
 	Oid			to = getBaseTypeAndTypmod(att->atttypid, &to_typmod);
 
-	if (att->attnotnull && (copied == NULL || !column_is_not_null(look->m->source, copied)))
+	if (att->attnotnull)
 		add(&look->conditions, column_name(look, name), "rows give no value, and it must not be null",
 			"Their rows are rejected: give a value by an expression such as coalesce(), or leave them out by \"filter\" or a rule.",
 			psprintf("num_nulls(" TARGET_ALIAS ".%s) > 0", quote_identifier(name)), bms_make_singleton(COLUMN_BIT(att->attnum)));

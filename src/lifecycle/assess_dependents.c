@@ -32,7 +32,7 @@
 
 static const AssessQuery queries[] = {
 	{"values of columns by themselves", true,
-		"SELECT 'warning', format('%s.%I', " TARGET ", b.attname), format('%s.%I gets values by itself; it has neither a default nor an identity', " SOURCE ", a.attname), "
+		"SELECT 'info', format('%s.%I', " TARGET ", b.attname), format('%s.%I gets values by itself; it has neither a default nor an identity', " SOURCE ", a.attname), "
 		"'Give it a default before the application inserts into the new table.' "
 		"FROM " PAIRS "WHERE $6 AND ((a.atthasdef AND a.attgenerated = '') OR a.attidentity <> '') AND NOT b.atthasdef AND b.attidentity = '' ORDER BY b.attnum"},
 	{"sequences", true,

@@ -9,6 +9,7 @@
 #include <sys/statvfs.h>
 
 #include "catalog/pg_authid.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_tablespace.h"
 #include "commands/extension.h"
 #include "commands/tablespace.h"
@@ -174,10 +175,13 @@ static void
 look_at_disk(List **findings, const Environment *e)
 {
 	bool		may_see = has_privs_of_role(GetUserId(), ROLE_PG_MONITOR);
+	List	   *relids = NIL;
 	List	   *seen = NIL;
 	ListCell   *lc;
 
 	foreach(lc, e->targets)
+		relids = list_concat(relids, find_all_inheritors(lfirst_oid(lc), NoLock, NULL));
+	foreach(lc, relids)
 	{
 		Oid			tablespace = get_rel_tablespace(lfirst_oid(lc));
 		char	   *name;

@@ -174,7 +174,7 @@ GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA public TO as_owner;
 -- as somebody who is no superuser: what he may not see is left out
 SET ROLE as_owner;
 SELECT migrate_create('ao') > 0 AS created;
-SELECT migrate_map('ao', 'as_pub', 'as_sub', '{"id": "id", "v": "(SELECT l.v FROM as_lookup l WHERE l.id = as_pub.id)"}', key => '{id}') > 0 AS mapped;
+SELECT migrate_map('ao', 'as_pub', 'as_sub', '{"id": "id", "v": "(SELECT l.v FROM as_lookup l WHERE l.id = src.id)"}', key => '{id}') > 0 AS mapped;
 SELECT severity, subject, finding, advice FROM migrate_assess('ao') WHERE subject ~ '^public' AND finding !~ '^(this mapping|rows inserted|expressions)';
 SELECT count(*) FROM migrate_assess('ao') WHERE finding LIKE 'could not be looked at%' AND subject <> 'rows of public.as_pub';
 RESET ROLE;
