@@ -312,7 +312,7 @@ is_of_key(const DataLook *look, Relation index)
 static char *
 index_columns(const DataLook *look, Relation index, Bitmapset **columns)
 {
-	ListCell   *expression = list_head(RelationGetIndexExpressions(index));
+	List	   *expressions = RelationGetIndexExpressions(index);
 	StringInfoData buf;
 
 	initStringInfo(&buf);
@@ -329,9 +329,9 @@ index_columns(const DataLook *look, Relation index, Bitmapset **columns)
 		}
 		else
 		{
-			pull_varattnos(lfirst(expression), 1, columns);
-			sql = psprintf("(%s)", deparse(lfirst(expression), look->m->target));
-			expression = lnext(RelationGetIndexExpressions(index), expression);
+			pull_varattnos(linitial(expressions), 1, columns);
+			sql = psprintf("(%s)", deparse(linitial(expressions), look->m->target));
+			expressions = list_delete_first(expressions);
 		}
 		appendStringInfo(&buf, "%s%s%s", i ? ", " : "", sql, OidIsValid(collation) ? psprintf(" COLLATE %s", quote_collation(collation)) : "");
 	}

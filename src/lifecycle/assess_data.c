@@ -32,7 +32,6 @@
 #include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
-#include "verify/sample.h"
 
 /* Of a table of more rows a sample of about so many is looked at. */
 #define MAX_ROWS 1000000
@@ -41,9 +40,9 @@
 /* Rows of a block, where there are no statistics. */
 #define ROWS_PER_BLOCK 60
 
-/* The rows of a relation without statistics, by its size. */
+/* The rows of a relation: as many in a block as there were when it was analyzed. */
 static double
-rows_by_size(Oid relid)
+estimated_rows(Oid relid)
 {
 	double		rows = 0;
 	ListCell   *lc;
@@ -51,9 +50,11 @@ rows_by_size(Oid relid)
 	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 	{
 		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+		Form_pg_class form = rel->rd_rel;
 
-		if (rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_MATVIEW)
-			rows += (double) RelationGetNumberOfBlocks(rel) * ROWS_PER_BLOCK;
+		if (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_MATVIEW)
+			rows += RelationGetNumberOfBlocks(rel) *
+				(form->relpages > 0 && form->reltuples > 0 ? (double) form->reltuples / form->relpages : ROWS_PER_BLOCK);
 		relation_close(rel, NoLock);
 	}
 	return rows;
@@ -68,9 +69,7 @@ share(Oid relid)
 
 	if (kind != RELKIND_RELATION && kind != RELKIND_MATVIEW && kind != RELKIND_PARTITIONED_TABLE)
 		return 0;				/* TABLESAMPLE reads blocks */
-	rows = sample_estimated_rows(relid);
-	if (rows < 0)
-		rows = rows_by_size(relid);
+	rows = estimated_rows(relid);
 	return rows > MAX_ROWS ? 100.0 * SAMPLE_ROWS / rows : 0;
 }
 
@@ -277,7 +276,7 @@ count_one(DataLook *look, Condition *c, SubxactWork work)
 
 	if (error != NULL)
 		assess_add(look->findings, "info", c->subject, psprintf("could not be looked at: how many %s (%s)", c->finding, assess_error_text(error, look->values)),
-				   "migrate_rehearse tries a sample of the rows.");
+				   "Let the mapping's owner read what that needs; migrate_rehearse tries a sample of the rows.");
 }
 
 /* Work for subxact_probe: one mapping, as its owner. */
@@ -301,6 +300,8 @@ work_look(void *arg)
 	if (subxact_probe(work_count, &count) != NULL)
 	{
 		data_probe(look);
+		count.conditions = NIL;
+		(void) subxact_probe(work_count, &count);	/* how many there are */
 		foreach(lc, look->conditions)
 			count_one(look, lfirst(lc), work_count);
 	}

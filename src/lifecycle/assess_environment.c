@@ -121,10 +121,12 @@ static const AssessQuery queries[] = {
 		"'VACUUM (FREEZE) it before the copy: that one is not cancelled for a lock.' FROM pg_class "
 		"WHERE oid = ANY ($1) AND relkind IN ('r', 'm') AND age(relfrozenxid) > 0.8 * current_setting('autovacuum_freeze_max_age')::bigint ORDER BY 2"},
 	{"locks", false,
-		"SELECT 'warning', relation::regclass::text, format('session %s %s lock %s', coalesce(pid::text, '(prepared)'), CASE WHEN granted THEN 'holds' ELSE 'waits for' END, mode), "
-		"'The start and the cutover wait for it, and writers behind them: see that it is short, or choose another time.' FROM pg_locks "
+		"SELECT 'warning', relation::regclass::text, format('session %s %s lock %s', coalesce(l.pid::text, '(prepared)'), CASE WHEN granted THEN 'holds' ELSE 'waits for' END, mode), "
+		"'The start and the cutover wait for it, and writers behind them: see that it is short, or choose another time.' FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid "
 		"WHERE locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND relation = ANY ($1) "
-		"AND mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') ORDER BY 2, 3"},
+		"AND (mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') "
+		/* autovacuum has the other, and gives way */
+		"OR (mode = 'ShareUpdateExclusiveLock' AND a.backend_type = 'client backend')) ORDER BY 2, 3"},
 	{"event triggers", false,
 		"SELECT 'info', 'event trigger ' || quote_ident(evtname), format('it fires at %s', evtevent), 'The extension''s own DDL calls it: at the start, the cutover and the cleanup. See that it lets that pass.' "
 		"FROM pg_event_trigger WHERE NOT starts_with(evtname::text, 'migrate_ext_') AND evtenabled <> 'D' AND evtevent <> 'login' ORDER BY evtname"},

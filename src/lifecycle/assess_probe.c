@@ -180,16 +180,37 @@ make_probe(DataLook *look, char *column, char *sql)
 	return probe;
 }
 
+/* Does the expression fail even without a row?  Then it is not for its values, and found at once. */
+static bool
+fails_always(DataLook *look, Probe *probe)
+{
+	ErrorData  *error;
+
+	probe->rows = construct_empty_array(probe->row);
+	error = subxact_probe(work_try, probe);
+	if (error == NULL)
+		return false;
+	if (probe->column != NULL)
+		assess_could_not(look->findings, psprintf("%s.%s", name_relation(look->m->target), quote_identifier(probe->column)), error, look->values);
+	else
+		assess_could_not(look->findings, psprintf("filter of %s", name_relation(look->m->target)), error, look->values);
+	return true;
+}
+
 /* Adds what a probe found. */
 static void
 report(DataLook *look, const Probe *probe)
 {
 	Condition	c = {NULL};
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
 
 	if (probe->column != NULL)
 	{
 		c.subject = psprintf("%s.%s", name_relation(look->m->target), quote_identifier(probe->column));
-		c.finding = psprintf("values cannot be had as %s (%s)", ref_target_type(look->m, probe->column), probe->why);
+		get_atttypetypmodcoll(look->m->target, ref_target_attnum(look->m, probe->column), &type, &typmod, &collation);
+		c.finding = psprintf("values cannot be had as %s (%s)", format_type_with_typemod(type, typmod), probe->why);
 		c.advice = "Their rows are rejected: give an expression that can read them, or leave them out by \"filter\" or a rule. "
 			"What else the column must fulfil is looked at when all values can be had.";
 	}
@@ -212,15 +233,25 @@ filter_fails(DataLook *look)
 	if (look->m->filter == NULL || subxact_probe(work_query, all) == NULL)
 		return false;
 	probe = make_probe(look, NULL, psprintf("SELECT count(*) FROM unnest($1) AS " SOURCE_ALIAS "%s", ref_where_condition(look->m->filter)));
+	if (fails_always(look, probe))
+		return true;
 	probe->key_sql = psprintf("SELECT %s::text FROM unnest($1) AS " SOURCE_ALIAS, data_key(look));
 	read_rows(look, psprintf("SELECT " SOURCE_ALIAS " FROM %s", data_source_rows(look)), list_make1(probe));
 	report(look, probe);
 	return true;
 }
 
+/* Nothing more can be looked at. */
+static void
+give_up(DataLook *look)
+{
+	look->conditions = NIL;
+	look->gave_up = true;
+}
+
 /*
- * Finds the values that cannot be had.  Their columns are unknown afterwards, and all are,
- * if the filter fails.
+ * Finds the values that cannot be had.  Their columns are unknown afterwards, and nothing
+ * is looked at any more if the filter fails, or if it is not known which rows are moved.
  */
 void
 data_probe(DataLook *look)
@@ -230,8 +261,7 @@ data_probe(DataLook *look)
 
 	if (filter_fails(look))
 	{
-		look->conditions = NIL;
-		look->gave_up = true;
+		give_up(look);
 		return;
 	}
 	foreach(lc, look->conversions)
@@ -239,11 +269,14 @@ data_probe(DataLook *look)
 		Conversion *c = lfirst(lc);
 		char	   *value = ref_cast_expression(look->m, c->column);
 		char	   *all = psprintf("SELECT count(%s) FROM %s%s", value, data_source_rows(look), ref_where_condition(look->m->filter));
+		Probe	   *probe;
 
 		if (subxact_probe(work_query, all) == NULL)
 			continue;
 		look->unknown = bms_add_member(look->unknown, COLUMN_BIT(c->attnum));
-		probes = lappend(probes, make_probe(look, c->column, psprintf("SELECT count(%s) FROM unnest($1) AS " SOURCE_ALIAS, value)));
+		probe = make_probe(look, c->column, psprintf("SELECT count(%s) FROM unnest($1) AS " SOURCE_ALIAS, value));
+		if (!fails_always(look, probe))
+			probes = lappend(probes, probe);
 	}
 	foreach(lc, probes)
 		((Probe *) lfirst(lc))->key_sql = psprintf("SELECT %s::text FROM unnest($1) AS " SOURCE_ALIAS, data_key(look));
@@ -251,4 +284,9 @@ data_probe(DataLook *look)
 		read_rows(look, psprintf("SELECT " SOURCE_ALIAS " FROM %s%s", data_source_rows(look), ref_where_condition(look->m->filter)), probes);
 	foreach(lc, probes)
 		report(look, lfirst(lc));
+	foreach(lc, ref_dedupes(look->m) ? look->m->key : NIL)
+	{
+		if (bms_is_member(COLUMN_BIT(ref_target_attnum(look->m, lfirst(lc))), look->unknown))
+			give_up(look);		/* which rows are moved is not known */
+	}
 }
