@@ -192,11 +192,11 @@ data_report(const DataLook *look, const Condition *c, bool at_least, int64 n, co
 	assess_add(look->findings, "warning", c->subject, buf.data, c->advice);
 }
 
-/* Can a condition be looked at, or needs it a column that is not known? */
+/* Can a condition be looked at, or needs it a column that is not known, or the row as a value? */
 static bool
 is_answerable(const DataLook *look, const Condition *c)
 {
-	return !bms_overlap(c->columns, look->unknown);
+	return !bms_overlap(c->columns, look->unknown) && !bms_is_member(COLUMN_BIT(InvalidAttrNumber), c->columns);
 }
 
 /* Some conditions at work. */

@@ -12,7 +12,9 @@ CREATE TABLE as_parent (id int PRIMARY KEY);
 CREATE TABLE as_raw (id int PRIMARY KEY, code text, age text, amount numeric, big bigint, at timestamptz, note text, grp int, parent int, kind text, bits bit(4), ratio float8);
 CREATE TABLE as_new (id int PRIMARY KEY, code varchar(5), age int, amount numeric(6,2), big int, at date, note text NOT NULL, grp int, parent int REFERENCES as_parent,
 	kind text CHECK (kind IN ('a', 'b')), bits bit varying(2), ratio float4, state text NOT NULL DEFAULT 'new' CHECK (state <> kind), stamp timestamptz DEFAULT clock_timestamp() CHECK (stamp > '2000-01-01'),
-	UNIQUE (grp), CHECK (amount < 100));
+	double int GENERATED ALWAYS AS (id * 2) STORED CHECK (double > 0), UNIQUE (grp), CHECK (amount < 100));
+-- of what is computed when a row is stored nothing is said
+ALTER TABLE as_new ADD CONSTRAINT as_new_row CHECK (as_new.* IS NULL OR id > 0);
 CREATE UNIQUE INDEX as_new_lower ON as_new (lower(code), (coalesce(kind, 'b'))) WHERE kind = 'a';
 CREATE UNIQUE INDEX as_new_nulls ON as_new (note) NULLS NOT DISTINCT;
 INSERT INTO as_parent VALUES (1);
