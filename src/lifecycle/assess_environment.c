@@ -63,7 +63,7 @@ static const AssessQuery queries[] = {
 		"'Raise max_worker_processes (it needs a restart), or lower setting workers: the copy goes on with those that it gets.' "
 		"FROM (SELECT current_setting('max_worker_processes')::bigint AS n) m, (SELECT count(*) AS n FROM pg_stat_activity WHERE backend_type NOT IN "
 		"('client backend', 'autovacuum launcher', 'autovacuum worker', 'walsender', 'walreceiver', 'walwriter', 'walsummarizer', 'checkpointer', 'background writer', "
-		"'archiver', 'startup', 'io worker', 'slotsync worker', 'standalone backend', 'logger')) u WHERE m.n - u.n < $3 AND m.n >= 2"},
+		"'archiver', 'startup', 'io worker', 'slotsync worker', 'standalone backend', 'logger') AND backend_type <> 'migrate_ext worker') u WHERE m.n - u.n < $3 AND m.n >= 2"},
 	{"WAL", false,
 		"SELECT 'warning', 'full_page_writes', 'it is off: after a crash pages may be torn, those of a copy like any others', 'Switch it on, if the storage does not prevent that by itself.' "
 		"WHERE NOT current_setting('full_page_writes')::boolean "

@@ -218,6 +218,9 @@ DROP EVENT TRIGGER as_event;
 SELECT count(*) FROM pg_create_physical_replication_slot('as_slot', true);
 SELECT severity, subject, finding LIKE 'nobody reads it%' AS found, advice FROM as_found;
 SELECT pg_drop_replication_slot('as_slot');
+SELECT migrate_set('ao', 'workers', '64');
+SELECT count(*) > 0 OR current_setting('max_worker_processes')::int >= 64 AS found FROM migrate_assess('ao') WHERE subject = 'max_worker_processes';
+SELECT migrate_set('ao', 'workers', NULL);
 -- an estimate of a rehearsal, as long as nothing is changed
 INSERT INTO migrate_ext.event (migration_id, migration, who, kind, detail) SELECT migration_id, name, 'me', 'rehearsed', '{"passed": true, "estimated_seconds": 7300}' FROM migrate_ext.migration WHERE name = 'ao';
 SELECT * FROM as_found;
