@@ -214,7 +214,7 @@ assess_circles(List **findings, const Migration *g)
 	found = spi_get_text(&scope, 0, 1);
 	spi_close(&scope);
 	if (found != NULL)
-		add(findings, "warning", found, "foreign keys go from it round to itself: rows are copied before those that they refer to, fail, and are tried again one by one",
+		assess_add(findings, "warning", found, "foreign keys go from it round to itself: rows are copied before those that they refer to, fail, and are tried again one by one",
 			"Set defer_foreign_keys to on: the keys are dropped while the targets are empty, and added again after the copy.");
 }
 
@@ -353,7 +353,7 @@ assess_owner(List **findings, const Mapping *m, const Mapping *back)
 			return;				/* columns of the same rows */
 	}
 	if (owner != NULL)
-		add(findings, "warning", name_relation(m->source),
+		assess_add(findings, "warning", name_relation(m->source),
 			psprintf("its rows are taken for those of %s: when one is deleted in %s after the cutover, columns become null here, and the row stays",
 					 name_relation(owner->target), name_relation(m->target)),
 			"That is right for columns of the same rows. Where each row has its own target, write filters that exclude each other by comparisons of one column.");
@@ -371,7 +371,7 @@ assess_new_keys(List **findings, const Mapping *m, const Mapping *back)
 
 		if (c->map != m->id || c->part == 0 || (c->parts == 1 && column_has_default(m->source, c->target)))
 			continue;
-		add(findings, "warning", name_relation(m->source),
+		assess_add(findings, "warning", name_relation(m->source),
 			psprintf("rows inserted in %s after the cutover cannot be written back: nothing gives them a value for \"%s\", which the key map has for the others",
 					 name_relation(m->target), c->target),
 			"Copy the old key into the new table and give it a value there, or write rows of the new side off: a rollback with a reason leaves them out.");

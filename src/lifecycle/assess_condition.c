@@ -256,7 +256,10 @@ data_add_conditions(DataLook *look)
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(target), i);
 		MappingColumn *c = att->attisdropped ? NULL : projection_column(look->m, NameStr(att->attname));
 
-		if (c != NULL && data_is_set(look, att->attnum))
+		/* new keys are given out when rows are written */
+		if (c != NULL && expression_names_lookup(c->expression))
+			look->unknown = bms_add_member(look->unknown, COLUMN_BIT(att->attnum));
+		else if (c != NULL && data_is_set(look, att->attnum))
 			add_column(look, att, c);
 	}
 	add_checks(look, target);
