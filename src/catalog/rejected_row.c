@@ -12,6 +12,14 @@
 #include "base/subxact.h"
 #include "catalog/rejected_row.h"
 
+/*
+ * The rows of a mapping with some keys, found by the index on these.  The planner, which
+ * cannot know how long a list is at the moment, might rather compare each of its rows with each key.
+ */
+#define HAS_KEY(mapping, keys, condition) \
+	"rejected_row_id IN (SELECT r.rejected_row_id FROM (SELECT DISTINCT k FROM unnest(" keys ") k) d CROSS JOIN LATERAL " \
+	"(SELECT * FROM migrate_ext.rejected_row WHERE key = d.k OFFSET 0) r WHERE mapping_id = " mapping " AND " condition ") "
+
 static SpiArg
 array_arg(ArrayType *array)
 {
@@ -44,7 +52,7 @@ rejected_row_note_again(int64 mapping_id, Datum key, const ErrorData *error)
 void
 rejected_row_list_rule(int64 mapping_id, const char *rule, const char *action, ArrayType *keys, ArrayType *images)
 {
-	spi_change("WITH old AS (DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND key = ANY ($4) AND rule = $2) "
+	spi_change("WITH old AS (DELETE FROM migrate_ext.rejected_row WHERE " HAS_KEY("$1", "$4", "rule = $2") ") "
 		   "INSERT INTO migrate_ext.rejected_row (mapping_id, rule, action, key, row_image) "
 		   "SELECT $1, $2, $3, key, image FROM unnest($4, $5) AS r(key, image)",
 		   SPI_ARGS(spi_int8(mapping_id), spi_text(rule), spi_text(action), array_arg(keys), array_arg(images)));
@@ -58,8 +66,7 @@ rejected_row_list_rule(int64 mapping_id, const char *rule, const char *action, A
 void
 rejected_row_list_duplicates(int64 mapping_id, ArrayType *keys, ArrayType *also, ArrayType *first, ArrayType *images)
 {
-	/* a join: of a list with thousands of rows not each is compared with each key */
-	spi_change("DELETE FROM migrate_ext.rejected_row r USING unnest($2 || $3) k WHERE r.mapping_id = $1 AND r.key = k AND r.action = 'duplicate'",
+	spi_change("DELETE FROM migrate_ext.rejected_row WHERE " HAS_KEY("$1", "$2 || $3", "action = 'duplicate'"),
 			   SPI_ARGS(spi_int8(mapping_id), array_arg(keys), array_arg(also)));
 	if (first != NULL)
 		spi_change("INSERT INTO migrate_ext.rejected_row (mapping_id, rule, action, key, row_image) "
@@ -71,7 +78,7 @@ rejected_row_list_duplicates(int64 mapping_id, ArrayType *keys, ArrayType *also,
 void
 rejected_row_forget(int64 mapping_id, ArrayType *keys, const char *rule)
 {
-	spi_change("DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND key = ANY ($2) AND rule IS NOT DISTINCT FROM $3",
+	spi_change("DELETE FROM migrate_ext.rejected_row WHERE " HAS_KEY("$1", "$2", "rule IS NOT DISTINCT FROM $3"),
 		   SPI_ARGS(spi_int8(mapping_id), array_arg(keys), spi_text(rule)));
 }
 
