@@ -55,6 +55,7 @@ static const SettingDef definitions[] =
 	{"min_write_errors", SETTING_INT, "100", 1, INT_MAX},
 	{"max_rejects", SETTING_INT, "1000", 0, INT_MAX},
 	{"max_rejected_rate", SETTING_REAL, "0.001", 0, 1},
+	{"max_pending_keys", SETTING_INT, "0", 0, 1000000},
 	{"max_replica_lag", SETTING_MS, "5000", 0, 86400000},
 	{"pause_replica_lag", SETTING_MS, "30000", 0, 86400000},
 	{"max_replica_lag_bytes", SETTING_KB, "0", 0, INT_MAX},

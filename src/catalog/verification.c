@@ -183,17 +183,17 @@ verification_delete_open(int64 job_id)
 
 /*
  * Is the newest verification of all of a mapping's rows, or that of all in one
- * snapshot, clean, and newer than the last change of a mapping or repair?  A
- * repaired key is not a verified key.  measured says what was found.
+ * snapshot, clean, or but for some pending keys at most, and newer than the last change of a
+ * mapping or repair?  A repaired key is not a verified key.  measured says what was found.
  */
 bool
-verification_last_is_clean(int64 mapping_id, bool in_one_snapshot, char **measured)
+verification_last_is_clean(int64 mapping_id, bool in_one_snapshot, int64 most_pending, char **measured)
 {
 	SpiScope	scope;
 	bool		clean = false;
 
 	spi_open_catalog(&scope);
-	if (spi_run("SELECT v.clean AND v.started_at > g.changed_at, "
+	if (spi_run("SELECT (v.clean OR (v.pending BETWEEN 1 AND $3 AND v.missing + v.extra + v.different = 0)) AND v.started_at > g.changed_at, "
 				"CASE WHEN v.started_at <= g.changed_at THEN 'older than the last change or repair' "
 				"WHEN v.clean THEN 'clean' ELSE format("
 				"'%s missing, %s extra, %s different, %s pending', missing, extra, different, pending) END "
@@ -201,7 +201,7 @@ verification_last_is_clean(int64 mapping_id, bool in_one_snapshot, char **measur
 				"JOIN migrate_ext.migration g USING (migration_id) "
 				"WHERE v.mapping_id = $1 AND " IS_WHOLE " AND (v.method = 'scan' OR NOT $2) "
 				"ORDER BY v.verification_id DESC LIMIT 1",
-				SPI_ARGS(spi_int8(mapping_id), spi_bool(in_one_snapshot))) > 0)
+				SPI_ARGS(spi_int8(mapping_id), spi_bool(in_one_snapshot), spi_int8(most_pending))) > 0)
 	{
 		clean = spi_get_bool(0, 1);
 		*measured = spi_get_text(&scope, 0, 2);

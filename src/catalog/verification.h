@@ -50,7 +50,7 @@ extern void verification_sum(int64 job_id, int64 *ranges, int64 *rows, int64 *di
 extern bool verification_pass_is_clean(int64 job_id, int64 *differing);
 extern TimestampTz verification_last_start(int64 job_id);
 extern void verification_delete_open(int64 job_id);
-extern bool verification_last_is_clean(int64 mapping_id, bool in_one_snapshot, char **measured);
+extern bool verification_last_is_clean(int64 mapping_id, bool in_one_snapshot, int64 most_pending, char **measured);
 extern bool verification_last_rejected(int64 mapping_id, double most, char **measured);
 
 #endif							/* MIGRATE_VERIFICATION_H */

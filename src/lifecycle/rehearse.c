@@ -326,6 +326,26 @@ estimated_seconds(const Rehearsal *r)
 	return r->seconds > 0 && r->ok > 0 && rows > 0 ? rows * r->seconds / r->ok : 0;
 }
 
+/* By how much the target grows by all rows, as by those that were stored; negative if nobody knows. */
+static double
+estimated_bytes(const Rehearsal *r)
+{
+	double		rows = sample_estimated_rows(r->m->source);
+
+	return r->ok > 0 && rows >= 0 ? r->bytes * (rows / r->ok) : -1;
+}
+
+/* What a mapping's rehearsal has come to, for the audit and the report: "{...}". */
+static char *
+describe(const Rehearsal *r)
+{
+	double		bytes = estimated_bytes(r);
+
+	return psprintf("{\"mapping\": %lld, \"rows_tried\": %lld, \"rows_rejected\": %lld, \"estimated_seconds\": %s, \"estimated_bytes\": %s}",
+					(long long) r->m->id, (long long) r->tried, (long long) r->rejected,
+					estimated_seconds(r) > 0 ? psprintf("%.3f", estimated_seconds(r)) : "null", bytes >= 0 ? psprintf("%.0f", bytes) : "null");
+}
+
 /* A row of the result for a mapping. */
 static void
 emit_mapping(ReturnSetInfo *rsinfo, const Rehearsal *r)
@@ -341,7 +361,7 @@ emit_mapping(ReturnSetInfo *rsinfo, const Rehearsal *r)
 	values[3] = Int64GetDatum(r->rejected);
 	values[4] = Float8GetDatum(rate);
 	values[5] = nulls[5] ? (Datum) 0 : interval_of(rows / rate);
-	values[6] = nulls[6] ? (Datum) 0 : Int64GetDatum((int64) (r->bytes * (rows / r->ok)));
+	values[6] = nulls[6] ? (Datum) 0 : Int64GetDatum((int64) estimated_bytes(r));
 	values[7] = errors_as_json(r->errors);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
@@ -393,9 +413,11 @@ migrate_rehearse(PG_FUNCTION_ARGS)
 	int64		tried = 0;
 	int64		rejected = 0;
 	double		seconds = 0;
+	StringInfoData mappings;
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
+	initStringInfo(&mappings);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -419,11 +441,13 @@ migrate_rehearse(PG_FUNCTION_ARGS)
 		tried += r.tried;
 		rejected += r.rejected;
 		seconds += estimated_seconds(&r);
+		appendStringInfo(&mappings, "%s%s", mappings.len ? ", " : "", describe(&r));
 	}
 	if (swap_obstacle(g) == NULL)
 		passed = rehearse_swap(g, rsinfo) && passed;
 	event_record(g, "rehearsed", NULL, psprintf("{\"passed\": %s, \"rows_tried\": %lld, \"rows_rejected\": %lld%s}",
 												passed ? "true" : "false", (long long) tried, (long long) rejected,
-												seconds >= 1 ? psprintf(", \"estimated_seconds\": %.0f", seconds) : ""), NULL);
+												mappings.len == 0 ? "" : psprintf("%s, \"mappings\": [%s]",
+																				  seconds >= 1 ? psprintf(", \"estimated_seconds\": %.0f", seconds) : "", mappings.data)), NULL);
 	PG_RETURN_NULL();
 }

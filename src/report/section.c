@@ -17,6 +17,19 @@ const Section report_sections[] =
 	{"Progress", "progress",
 	"SELECT state, step, blocks_done, blocks_total, percent, rows_written, rows_per_second, eta, "
 	"batches, retries, rejected_rows, flagged_rows, duplicate_rows, throttle_reason, error FROM migrate_ext.progress WHERE migration = $1"},
+	/* the newest rehearsal of rows beside the newest copy that came to its end, and what is in the target now */
+	{"Rehearsal and run", "rehearsal",
+	"SELECT r.mapping, m.target, e.at AS rehearsed_at, r.rows_tried, r.rows_rejected, round(sum(r.estimated_seconds) OVER (), 1) AS estimated_seconds, "
+	"round(extract(epoch FROM j.finished_at - j.started_at), 1) AS seconds, r.estimated_bytes, "
+	"(SELECT sum(pg_total_relation_size(t.relid)) FROM (SELECT m.target::oid UNION SELECT relid FROM pg_partition_tree(m.target)) t (relid)) AS bytes, "
+	"v.rejected AS rejected "
+	"FROM (SELECT at, detail FROM migrate_ext.history WHERE migration = $1 AND kind = 'rehearsed' AND detail ? 'mappings' ORDER BY event_id DESC LIMIT 1) e "
+	"CROSS JOIN LATERAL jsonb_to_recordset(e.detail -> 'mappings') AS r (mapping bigint, rows_tried bigint, rows_rejected bigint, "
+	"estimated_seconds numeric, estimated_bytes numeric) "
+	"JOIN migrate_ext.mappings m ON m.mapping = r.mapping "
+	"LEFT JOIN LATERAL (SELECT b.started_at, b.finished_at FROM migrate_ext.job b JOIN migrate_ext.migration g USING (migration_id) "
+	"WHERE g.name = $1 AND b.kind = 'backfill' AND b.status = 'done' AND b.started_at > e.at ORDER BY b.job_id DESC LIMIT 1) j ON true "
+	"LEFT JOIN migrate_ext.verifications v ON v.mapping = r.mapping AND v.newest ORDER BY 1"},
 	{"Verification", "verification",
 	"SELECT mapping, target, started_at, source_rows, target_rows, filtered, rejected, deduplicated, "
 	"pending, missing, extra, different, checksum_match, elapsed "

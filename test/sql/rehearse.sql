@@ -36,6 +36,10 @@ SELECT migrate_start('re');
 -- in the shadow phase the swap is tried with all rows there, and the dual writes stay
 CALL migrate_run('re');
 SELECT checksum_match FROM migrate_verify('re');
+-- beside what came of it
+SELECT x ->> 'target' AS target, x -> 'rows_tried' AS tried, (x ->> 'estimated_seconds')::numeric >= 0 AS estimated_seconds, (x ->> 'seconds')::numeric >= 0 AS seconds,
+	(x ->> 'estimated_bytes')::numeric > 0 AS estimated_bytes, (x ->> 'bytes')::numeric > 0 AS bytes, x -> 'rejected' AS rejected
+	FROM jsonb_array_elements(migrate_report('re', 'json')::jsonb -> 'rehearsal') x;
 SELECT mapping, errors FROM migrate_rehearse('re');
 INSERT INTO re_parent VALUES (501, 'after the rehearsal');
 SELECT name FROM re_parent_new WHERE id = 501;
@@ -48,7 +52,7 @@ SELECT migrate_rehearse(NULL);
 SELECT migrate_rollback('re');
 -- after a rollback the targets hold rows: those of the sample are upserted, and taken back
 SELECT rows_tried > 400 AS tried, rows_rejected, errors FROM migrate_rehearse('re', 500) WHERE mapping IS NOT NULL;
-SELECT kind, detail FROM migrate_ext.history WHERE migration = 're' AND kind = 'rehearsed' AND (detail ->> 'passed')::boolean ORDER BY event_id LIMIT 1;
+SELECT kind, detail - 'mappings' AS detail FROM migrate_ext.history WHERE migration = 're' AND kind = 'rehearsed' AND (detail ->> 'passed')::boolean ORDER BY event_id LIMIT 1;
 DO $$ BEGIN
 	FOR i IN 1..100 LOOP
 		EXIT WHEN NOT EXISTS (SELECT FROM migrate_ext.stashed_object WHERE restored_at IS NULL);
