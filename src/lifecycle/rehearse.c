@@ -212,7 +212,7 @@ try_sample(void *arg)
 	Oid			into = r->m->target;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	deconstruct_array(sample_keys(r->m, 2 * r->sample_rows), JSONBOID, -1, false, TYPALIGN_INT, &r->keys, NULL, &n);
+	deconstruct_array(sample_strata(r->m, r->sample_rows), JSONBOID, -1, false, TYPALIGN_INT, &r->keys, NULL, &n);
 	PopActiveSnapshot();
 	r->tried = Min(n, r->sample_rows);
 	if (mapping_is_in_place(r->m))

@@ -6,18 +6,23 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/typcache.h"
 
 #include "base/quote.h"
 #include "projection/expression.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
+
+/* Of so many columns rows are chosen that stand out. */
+#define MAX_STRATA_COLUMNS 100
 
 /* More arguments than this do not fit into a function call: use a row. */
 #define MAX_CHECKSUM_ARGS 90
@@ -519,6 +524,49 @@ projection_sample_keys(const Mapping *m, double source_percent, double target_pe
 						 ref_where_condition(both(condition, null_test(m, form, "IS NOT NULL", " AND "))));
 	}
 	return buf.data;
+}
+
+/* Adds a stratum: $1 of the rows that were read, by a condition or an order. */
+static void
+append_stratum(StringInfo buf, const char *which)
+{
+	appendStringInfo(buf, "%s(SELECT migrate_t, migrate_r FROM migrate_s %s LIMIT $1)", buf->len ? " UNION ALL " : "", which);
+}
+
+/*
+ * Rehearsal: the keys of source rows that stand out in one of the source's columns, $1 of each
+ * kind: null, the longest, the least and the greatest; of a random share of its blocks, 0: of all.
+ */
+char *
+projection_edge_keys(const Mapping *m, double percent)
+{
+	Relation	source = relation_open(m->source, AccessShareLock);
+	StringInfoData columns;
+	StringInfoData strata;
+
+	initStringInfo(&columns);
+	initStringInfo(&strata);
+	for (int i = 0; i < Min(RelationGetNumberOfAttributes(source), MAX_STRATA_COLUMNS); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), i);
+
+		if (att->attisdropped)
+			continue;
+		appendStringInfo(&columns, ", " SOURCE_ALIAS ".%s AS migrate_e%d", quote_identifier(NameStr(att->attname)), i);
+		if (!att->attnotnull)
+			append_stratum(&strata, psprintf("WHERE num_nulls(migrate_e%d) > 0", i));
+		append_stratum(&strata, psprintf("ORDER BY octet_length(migrate_e%d::text) DESC NULLS LAST", i));
+		if (!OidIsValid(lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR)->lt_opr))
+			continue;
+		append_stratum(&strata, psprintf("ORDER BY migrate_e%d", i));
+		append_stratum(&strata, psprintf("ORDER BY migrate_e%d DESC NULLS LAST", i));
+	}
+	relation_close(source, NoLock);
+	return psprintf("WITH migrate_s AS MATERIALIZED (SELECT " SOURCE_ALIAS ".tableoid AS migrate_t, " SOURCE_ALIAS ".ctid AS migrate_r%s FROM %s%s%s) "
+					"SELECT DISTINCT %s FROM %s JOIN (SELECT DISTINCT migrate_t, migrate_r FROM (%s) AS migrate_x) AS migrate_p "
+					"ON " SOURCE_ALIAS ".ctid = migrate_p.migrate_r AND " SOURCE_ALIAS ".tableoid = migrate_p.migrate_t%s",
+					columns.data, ref_source_rows(m), percent > 0 ? psprintf(" TABLESAMPLE SYSTEM (%g)", percent) : "", ref_where_condition(m->filter),
+					ref_key_json(m, KEY_OF_SOURCE, NULL), ref_source_rows(m), strata.data, ref_where_condition(null_test(m, KEY_OF_SOURCE, "IS NOT NULL", " AND ")));
 }
 
 /* Shadow read: the checksum of the row that one side has for key $1, a jsonb; no row if it has none. */

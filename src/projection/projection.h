@@ -97,6 +97,7 @@ extern bool projection_has_key_order(const Mapping *m);
 extern KeySpan *projection_key_span(const Mapping *m, Datum after, Datum upto);
 extern char *projection_span_end(const Mapping *m, Datum after);
 extern char *projection_sample_keys(const Mapping *m, double source_percent, double target_percent);
+extern char *projection_edge_keys(const Mapping *m, double percent);
 extern char *projection_read_row(const Mapping *m, bool target);
 extern char *projection_recent_keys(const Mapping *m);
 extern char *projection_keys_by_hash(const Mapping *m);

@@ -11,6 +11,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "base/spi.h"
@@ -19,6 +20,11 @@
 /* For each row that is wanted so many are read, and not less than some. */
 #define READ_PER_ROW 50
 #define READ_AT_LEAST 20000
+
+/* Of each kind of rows that stand out so many are tried, and not more than a share of all; so many are read for them. */
+#define MAX_OF_STRATUM 20
+#define EDGES_SHARE 100
+#define MAX_READ_FOR_EDGES 200000
 
 /* Above this share of a table all of it is read. */
 #define MAX_PERCENT 50
@@ -71,6 +77,33 @@ sample_keys(const Mapping *m, int64 n)
 
 	spi_open_owner(&scope, m->owner, m->time_zone);
 	keys = spi_get_jsonbs(&scope, spi_read(projection_sample_keys(m, share(m->source, half), share(m->target, half)), SPI_ARGS(spi_int8(half))));
+	spi_close(&scope);
+	return keys;
+}
+
+/*
+ * The keys of about n rows of a mapping's source for a trial, the first of them of rows that
+ * stand out: what a target refuses is more likely among these than among random ones.
+ */
+ArrayType *
+sample_strata(const Mapping *m, int64 n)
+{
+	ArrayType  *random = sample_keys(m, 2 * n);
+	int			edges = Max(1, Min(MAX_OF_STRATUM, n / EDGES_SHARE));
+	char		kind = get_rel_relkind(m->source);
+	SpiScope	scope;
+	ArrayType  *keys;
+
+	if (n < EDGES_SHARE || (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE))
+		return random;
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	keys = spi_get_jsonbs(&scope, spi_read(projection_edge_keys(m, share(m->source, MAX_READ_FOR_EDGES / READ_PER_ROW)), SPI_ARGS(spi_int8(edges))));
+	spi_close(&scope);
+	spi_open_catalog(&scope);
+	keys = spi_get_jsonbs(&scope, spi_run("SELECT k FROM (SELECT DISTINCT ON (k) k, edge FROM (SELECT k, true AS edge FROM unnest($1) k UNION ALL "
+										  "SELECT k, false FROM unnest($2) k) x ORDER BY k, edge DESC) x ORDER BY edge DESC",
+										  SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(keys), keys == NULL),
+												   spi_datum(JSONBARRAYOID, PointerGetDatum(random), random == NULL))));
 	spi_close(&scope);
 	return keys;
 }

@@ -10,6 +10,7 @@
 #include "verify/compare.h"
 
 extern double sample_estimated_rows(Oid relid);
+extern ArrayType *sample_strata(const Mapping *m, int64 n);
 extern ArrayType *sample_keys(const Mapping *m, int64 n);
 extern void sample_compare(const Mapping *m, const CompareOptions *options, int64 n, Comparison *c);
 

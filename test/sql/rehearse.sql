@@ -38,7 +38,7 @@ CALL migrate_run('re');
 SELECT checksum_match FROM migrate_verify('re');
 -- beside what came of it
 SELECT x ->> 'target' AS target, x -> 'rows_tried' AS tried, (x ->> 'estimated_seconds')::numeric >= 0 AS estimated_seconds, (x ->> 'seconds')::numeric >= 0 AS seconds,
-	(x ->> 'estimated_bytes')::numeric > 0 AS estimated_bytes, (x ->> 'bytes')::numeric > 0 AS bytes, x -> 'rejected' AS rejected
+	(x ->> 'estimated_bytes')::numeric >= 0 AS estimated_bytes, (x ->> 'bytes')::numeric > 0 AS bytes, x -> 'rejected' AS rejected
 	FROM jsonb_array_elements(migrate_report('re', 'json')::jsonb -> 'rehearsal') x;
 SELECT mapping, errors FROM migrate_rehearse('re');
 INSERT INTO re_parent VALUES (501, 'after the rehearsal');
@@ -60,6 +60,24 @@ DO $$ BEGIN
 	END LOOP; END $$;
 SELECT migrate_drop('re');
 DROP TABLE re_parent, re_child, re_parent_new, re_child_new;
+
+-- rows that stand out are tried first: what random ones would hardly meet
+CREATE TABLE re_rare (id int PRIMARY KEY, name text, n bigint, note text) PARTITION BY RANGE (id);
+CREATE TABLE re_rare_1 PARTITION OF re_rare FOR VALUES FROM (0) TO (25000);
+CREATE TABLE re_rare_2 PARTITION OF re_rare DEFAULT;
+CREATE TABLE re_rare_new (id int PRIMARY KEY, name varchar(12), n int CHECK (n > -5), note text NOT NULL);
+INSERT INTO re_rare SELECT i, 'n' || i, i, 'x' FROM generate_series(1, 50000) i;
+UPDATE re_rare SET name = 'longer than twelve' WHERE id = 7777;
+UPDATE re_rare SET n = 3000000000 WHERE id = 33333;
+UPDATE re_rare SET n = -5 WHERE id = 44444;
+UPDATE re_rare SET note = NULL WHERE id = 22222;
+ANALYZE re_rare;
+SELECT migrate_create('re') > 0 AS created;
+SELECT migrate_map('re', 're_rare', 're_rare_new') > 0 AS mapped;
+SELECT rows_tried, rows_rejected, (SELECT jsonb_agg(e -> 'for_example' ORDER BY e -> 'for_example') FROM jsonb_array_elements(errors) e) AS errors
+	FROM migrate_rehearse('re', 100) WHERE mapping IS NOT NULL;
+SELECT migrate_drop('re');
+DROP TABLE re_rare, re_rare_new;
 
 -- in place: in a table like it, as another table's owner; the rows themselves are not touched
 CREATE ROLE re_owner;
