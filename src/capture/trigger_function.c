@@ -103,6 +103,26 @@ check_called_as_trigger(FunctionCallInfo fcinfo, const char *name, int arguments
 				 errmsg("function \"%s\" is called only by the triggers that migrate_start installs", name)));
 }
 
+/*
+ * Fills in what an AFTER trigger was called for, as a statement trigger or for the
+ * apply of logical replication; NULL if there is nothing to do.
+ */
+static TriggerData *
+read_call(FunctionCallInfo fcinfo, const char *name, Capture *c)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	check_called_as_trigger(fcinfo, name, CAPTURE_ARGUMENTS);
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	{
+		if (!IsLogicalWorker())
+			return NULL;
+		trigger = as_statement(trigger);
+	}
+	describe_call(c, trigger);
+	return c->event != 't' && c->rows == 0 ? NULL : trigger;
+}
+
 MIGRATE_FUNCTION(migrate_capture);
 
 /*
@@ -118,21 +138,13 @@ MIGRATE_FUNCTION(migrate_capture);
 Datum
 migrate_capture(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Capture		c;
+	TriggerData *trigger = read_call(fcinfo, "migrate_ext.capture", &c);
 	ApplyFrame	frame;
 	int64		migration_id;
 	bool		reverse;
 
-	check_called_as_trigger(fcinfo, "migrate_ext.capture", CAPTURE_ARGUMENTS);
-	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-	{
-		if (!IsLogicalWorker())
-			return PointerGetDatum(NULL);
-		trigger = as_statement(trigger);
-	}
-	describe_call(&c, trigger);
-	if (c.event != 't' && c.rows == 0)
+	if (trigger == NULL)
 		return PointerGetDatum(NULL);
 
 	transition_note_function(fcinfo->flinfo->fn_oid);
@@ -215,18 +227,10 @@ MIGRATE_FUNCTION(migrate_capture_lookup);
 Datum
 migrate_capture_lookup(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Capture		c;
+	TriggerData *trigger = read_call(fcinfo, "migrate_ext.capture_lookup", &c);
 
-	check_called_as_trigger(fcinfo, "migrate_ext.capture_lookup", CAPTURE_ARGUMENTS);
-	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-	{
-		if (!IsLogicalWorker())
-			return PointerGetDatum(NULL);
-		trigger = as_statement(trigger);
-	}
-	describe_call(&c, trigger);
-	if (c.event != 't' && c.rows == 0)
+	if (trigger == NULL)
 		return PointerGetDatum(NULL);
 	c.set = plan_cache_get(strtoll(trigger->tg_trigger->tgargs[0], NULL, 10), RelationGetRelid(trigger->tg_relation),
 						   strcmp(trigger->tg_trigger->tgargs[1], CAPTURE_LOOKUP_REVERSE) == 0, CAPTURE_LOOKUP);
