@@ -179,6 +179,28 @@ old_key_part(const Mapping *m, const char *old_key, int part)
 	return value == NULL ? NULL : pnstrdup(value->val.string.val, value->val.string.len);
 }
 
+/*
+ * Takes what is missing of a pair of keys, NULL, from the default of a column, and keeps the pair; or
+ * finds what another has kept meanwhile.  NULL if the column has no default.
+ */
+static char *
+take_other(const NewKey *state, const char *old_key, const char *new_key)
+{
+	const MappingColumn *c = new_key_column(state->m);
+
+	for (;;)
+	{
+		char	   *taken = old_key ? take_default(state->m->target, c->target) : take_default(state->m->source, linitial(c->made_of));
+		char	   *found;
+
+		if (taken == NULL || key_map_add(state->mapping_id, old_key ? old_key : taken, old_key ? taken : new_key))
+			return taken;
+		found = old_key ? key_map_find_new(state->mapping_id, old_key) : key_map_find_old(state->mapping_id, new_key);
+		if (found != NULL)
+			return found;
+	}
+}
+
 MIGRATE_FUNCTION(migrate_lookup);
 
 /*
@@ -213,14 +235,8 @@ migrate_lookup(PG_FUNCTION_ARGS)
 	state = get_state(fcinfo, PG_GETARG_INT64(1));
 	old_key = old_key_text(fcinfo, state, 2);
 	new_key = key_map_find_new(state->mapping_id, old_key);
-	while (new_key == NULL && apply_is_under_way(state->m->migration_id, MAPPING_FORWARD))
-	{
-		char	   *taken = take_default(state->m->target, new_key_column(state->m)->target);
-
-		if (taken == NULL)
-			break;
-		new_key = key_map_add(state->mapping_id, old_key, taken) ? taken : key_map_find_new(state->mapping_id, old_key);
-	}
+	if (new_key == NULL && apply_is_under_way(state->m->migration_id, MAPPING_FORWARD))
+		new_key = take_other(state, old_key, NULL);
 	if (new_key == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(new_key));
@@ -241,18 +257,11 @@ migrate_unmap_key(PG_FUNCTION_ARGS)
 	NewKey	   *state = get_state(fcinfo, PG_GETARG_INT64(0));
 	char	   *new_key = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	char	   *old_key = key_map_find_old(state->mapping_id, new_key);
-	List	   *columns = new_key_column(state->m)->made_of;
 	char	   *part;
 
-	while (old_key == NULL && list_length(columns) == 1 && state->siblings == NIL &&
-		   apply_is_under_way(state->m->migration_id, MAPPING_REVERSE))
-	{
-		char	   *taken = take_default(state->m->source, linitial(columns));
-
-		if (taken == NULL)
-			break;
-		old_key = key_map_add(state->mapping_id, taken, new_key) ? taken : key_map_find_old(state->mapping_id, new_key);
-	}
+	if (old_key == NULL && list_length(new_key_column(state->m)->made_of) == 1 && state->siblings == NIL &&
+		apply_is_under_way(state->m->migration_id, MAPPING_REVERSE))
+		old_key = take_other(state, NULL, new_key);
 	part = old_key ? old_key_part(state->m, old_key, PG_GETARG_INT32(2)) : NULL;
 	if (part == NULL)
 		PG_RETURN_NULL();

@@ -60,19 +60,6 @@ static const TriggerDef capture[] =
 	{"replicated", "AFTER INSERT OR UPDATE OR DELETE", "FOR EACH ROW", "capture", TRIGGER_FIRES_ON_REPLICA}
 };
 
-/* On a table that expressions read. */
-static const TriggerDef lookup[] =
-{
-	{"insert", "AFTER INSERT", "REFERENCING NEW TABLE AS " NEW_TABLE " FOR EACH STATEMENT",
-	"capture_lookup", TRIGGER_FIRES_ALWAYS},
-	{"update", "AFTER UPDATE", "REFERENCING OLD TABLE AS " OLD_TABLE " NEW TABLE AS " NEW_TABLE " FOR EACH STATEMENT",
-	"capture_lookup", TRIGGER_FIRES_ALWAYS},
-	{"delete", "AFTER DELETE", "REFERENCING OLD TABLE AS " OLD_TABLE " FOR EACH STATEMENT",
-	"capture_lookup", TRIGGER_FIRES_ALWAYS},
-	{"truncate", "AFTER TRUNCATE", "FOR EACH STATEMENT", "capture_lookup", TRIGGER_FIRES_ALWAYS},
-	{"replicated", "AFTER INSERT OR UPDATE OR DELETE", "FOR EACH ROW", "capture_lookup", TRIGGER_FIRES_ON_REPLICA}
-};
-
 /* After a cutover only the extension writes the old side. */
 static const TriggerDef guard[] =
 {
@@ -105,6 +92,7 @@ typedef struct OwnTrigger
 	char	   *name;
 	char		enabled;
 	const TriggerDef *def;		/* of one that should be */
+	const char *function;
 	const char *direction;
 } OwnTrigger;
 
@@ -115,9 +103,9 @@ trigger_is_ours(const Trigger *t)
 	return get_func_namespace(t->tgfoid) == get_namespace_oid(MIGRATE_SCHEMA, true);
 }
 
-/* Adds what should be on a relation and its descendants. */
+/* Adds what should be on a relation and its descendants; function: instead of that of the definitions, or NULL. */
 static void
-expect(List **expected, const Migration *g, Oid root, const TriggerDef *defs, int n, const char *direction)
+expect(List **expected, const Migration *g, Oid root, const TriggerDef *defs, int n, const char *function, const char *direction)
 {
 	ListCell   *lc;
 
@@ -138,6 +126,7 @@ expect(List **expected, const Migration *g, Oid root, const TriggerDef *defs, in
 							   g->id, direction, defs[i].event);
 			t->enabled = defs[i].enabled;
 			t->def = &defs[i];
+			t->function = function ? function : defs[i].function;
 			t->direction = direction;
 			*expected = lappend(*expected, t);
 		}
@@ -162,7 +151,7 @@ expect_all(List **expected, const Migration *g, List *mappings, bool are_in_plac
 	foreach(lc, roots)
 	{
 		if (mapping_relation_exists(lfirst_oid(lc)))
-			expect(expected, g, lfirst_oid(lc), defs, n, direction);
+			expect(expected, g, lfirst_oid(lc), defs, n, NULL, direction);
 	}
 }
 
@@ -186,7 +175,8 @@ list_expected(const Migration *g)
 	expect_all(&expected, g, mappings, false, capture, lengthof(capture), direction);
 	expect_all(&expected, g, mappings, true, &in_place[!switched || forward], 1, direction);
 	foreach(lc, lookup_relations(mappings))
-		expect(&expected, g, lfirst_oid(lc), lookup, lengthof(lookup), switched ? CAPTURE_LOOKUP_REVERSE : CAPTURE_LOOKUP_FORWARD);
+		expect(&expected, g, lfirst_oid(lc), capture, lengthof(capture), "capture_lookup",
+			   switched ? CAPTURE_LOOKUP_REVERSE : CAPTURE_LOOKUP_FORWARD);
 	if (switched && forward)
 		expect_all(&expected, g, mapping_list(g->id, MAPPING_FORWARD), false, capture, lengthof(capture), CAPTURE_STALE);
 	else if (switched)
@@ -254,7 +244,7 @@ create_trigger(const Migration *g, const OwnTrigger *t)
 	bool		has_event = t->def->function == in_place[0].function;
 
 	spi_run(psprintf("CREATE TRIGGER %s %s ON %s %s EXECUTE FUNCTION " MIGRATE_SCHEMA ".%s(" INT64_FORMAT ", %s%s%s)",
-					 name, t->def->timing, relation, t->def->level, t->def->function, g->id, t->direction,
+					 name, t->def->timing, relation, t->def->level, t->function, g->id, t->direction,
 					 has_event ? ", " : "", has_event ? t->def->event : ""),
 			SPI_NO_ARGS);
 	spi_run(psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION migrate_ext", name, relation), SPI_NO_ARGS);

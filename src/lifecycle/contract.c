@@ -10,15 +10,11 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/relation.h"
-#include "catalog/pg_attribute.h"
 #include "catalog/pg_constraint.h"
 #include "commands/defrem.h"
 #include "lib/stringinfo.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
 #include "base/own_ddl.h"
 #include "base/quote.h"
@@ -29,32 +25,8 @@
 #include "catalog/stashed_object.h"
 #include "catalog/swap_step.h"
 #include "lifecycle/contract.h"
+#include "projection/columns.h"
 #include "projection/program.h"
-
-/* What is known about a column. */
-typedef struct ColumnFacts
-{
-	char	   *name;
-	bool		not_null;
-	bool		has_default;	/* or is an identity */
-} ColumnFacts;
-
-static ColumnFacts
-column_facts(Oid relid, AttrNumber attnum)
-{
-	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
-	Form_pg_attribute att;
-	ColumnFacts facts;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for column %d of relation %u", attnum, relid);
-	att = (Form_pg_attribute) GETSTRUCT(tuple);
-	facts.name = pstrdup(NameStr(att->attname));
-	facts.not_null = att->attnotnull;
-	facts.has_default = att->atthasdef || att->attidentity != '\0';
-	ReleaseSysCache(tuple);
-	return facts;
-}
 
 /* What a program computes a column from, and is not the column itself; NULL if it does not compute it. */
 static const Bitmapset *
@@ -151,24 +123,24 @@ contract_steps(const Migration *g)
 	foreach(lc, setting_bool(g->settings, "carry_not_null") ? contract_list_columns(g) : NIL)
 	{
 		OldColumn  *c = lfirst(lc);
-		ColumnFacts facts;
 		SwapStep   *step;
 		char	   *relation;
+		char	   *name;
 
-		if (c->successor == InvalidAttrNumber || !column_facts(c->relation, c->attnum).not_null)
+		if (c->successor == InvalidAttrNumber || !column_is_not_null(c->relation, get_attname(c->relation, c->attnum, false)))
 			continue;
-		facts = column_facts(c->relation, c->successor);
-		if (facts.not_null)
+		name = get_attname(c->relation, c->successor, false);
+		if (column_is_not_null(c->relation, name))
 			continue;
 		relation = quote_relation(c->relation);
 		step = palloc0(sizeof(SwapStep));
 		step->stage = SWAP_AFTER;
 		step->kind = "not null";
 		step->relation = c->relation;
-		step->name = ChooseConstraintName(get_rel_name(c->relation), facts.name, "not_null", get_rel_namespace(c->relation), NIL);
-		step->subject = psprintf("%s.%s", relation, quote_identifier(facts.name));
+		step->name = ChooseConstraintName(get_rel_name(c->relation), name, "not_null", get_rel_namespace(c->relation), NIL);
+		step->subject = psprintf("%s.%s", relation, quote_identifier(name));
 		step->statement = psprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s IS NOT NULL) NOT VALID", relation,
-								   quote_identifier(step->name), quote_identifier(facts.name));
+								   quote_identifier(step->name), quote_identifier(name));
 		step->undo = psprintf("ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s", relation, quote_identifier(step->name));
 		steps = lappend(steps, step);
 	}
@@ -271,15 +243,15 @@ archived_name(const OldColumn *c, const char *name)
 static void
 retire_column(const OldColumn *c, const char *way, bool take_names)
 {
-	ColumnFacts facts = column_facts(c->relation, c->attnum);
-	char	   *quoted = pstrdup(quote_identifier(facts.name));
+	char	   *name = get_attname(c->relation, c->attnum, false);
+	char	   *quoted = pstrdup(quote_identifier(name));
 
 	if (strcmp(way, "drop") == 0)
 		alter(c, psprintf("DROP COLUMN %s", quoted));
-	else if (facts.not_null && !facts.has_default)
+	else if (column_is_not_null(c->relation, name) && !column_has_default(c->relation, name))
 		alter(c, psprintf("ALTER %s DROP NOT NULL", quoted));
 	if (strcmp(way, "archive") == 0)
-		alter(c, psprintf("RENAME %s TO %s", quoted, quote_identifier(archived_name(c, facts.name))));
+		alter(c, psprintf("RENAME %s TO %s", quoted, quote_identifier(archived_name(c, name))));
 	if (take_names && c->successor != InvalidAttrNumber && strcmp(way, "keep") != 0)
 		alter(c, psprintf("RENAME %s TO %s", quote_identifier(get_attname(c->relation, c->successor, false)), quoted));
 }
