@@ -56,6 +56,13 @@ prepare_major()
 	fi
 }
 
+# Can an extension be built?  The makefiles come with Debian's client package, the headers do not.
+prepare_can_build()
+{
+	[ -f "$("$PG_CONFIG" --pgxs 2>/dev/null)" ] &&
+		[ -f "$("$PG_CONFIG" --includedir-server 2>/dev/null)/postgres.h" ]
+}
+
 # Print the packages that are missing for server version $1.
 prepare_missing()
 {
@@ -82,7 +89,7 @@ prepare_missing()
 
 	sharedir=$("$PG_CONFIG" --sharedir 2>/dev/null) || sharedir=/usr/share/postgresql/$major
 	[ -x "$("$PG_CONFIG" --bindir 2>/dev/null)/initdb" ] || echo "postgresql-$major"
-	[ -f "$("$PG_CONFIG" --pgxs 2>/dev/null)" ] || echo "postgresql-server-dev-$major"
+	prepare_can_build || echo "postgresql-server-dev-$major"
 	[ -f "$sharedir/extension/pgtap.control" ] || echo "postgresql-$major-pgtap"
 	[ -f "$sharedir/extension/pg_cron.control" ] || echo "postgresql-$major-cron"
 }
@@ -111,10 +118,10 @@ prepare_packages()
 			quietly apt_install "${missing[@]}" || return 1
 		fi
 	fi
-	if ! [ -f "$("$PG_CONFIG" --pgxs 2>/dev/null)" ]; then
+	if ! prepare_can_build; then
 		PG_CONFIG=/usr/lib/postgresql/$major/bin/pg_config
 	fi
-	if ! [ -f "$("$PG_CONFIG" --pgxs 2>/dev/null)" ]; then
+	if ! prepare_can_build; then
 		echo "no usable pg_config for PostgreSQL $major" >&2
 		return 1
 	fi

@@ -59,6 +59,15 @@ CREATE PROCEDURE way.be_halfway() LANGUAGE plpgsql AS $$
 BEGIN
 	ASSERT (SELECT count(*) FROM ways.have) BETWEEN 1 AND (SELECT count(*) FROM ways.want) - 1;
 END $$;
+-- A VACUUM removes dead rows where no other snapshot may see them: an ANALYZE of the server has one now and then.
+CREATE PROCEDURE way.let_vacuum() LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1..200 LOOP
+		PERFORM pg_stat_clear_snapshot();
+		EXIT WHEN NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL);
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END $$;
 CREATE FUNCTION way.stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the copy stops here' USING ERRCODE = 'object_not_in_prerequisite_state'; END $$;
 
 -- The commands of one way in one mode.  Where "later" is expected, keys may be dirty at first: a sync settles them.
