@@ -11,7 +11,7 @@ CREATE FUNCTION @extschema@.migrate_verify(migration text, method text DEFAULT '
 	sample_rows bigint DEFAULT NULL)
 	RETURNS TABLE (mapping bigint, source_rows bigint, target_rows bigint, filtered bigint,
 		rejected bigint, deduplicated bigint, pending bigint, missing bigint, extra bigint,
-		different bigint, checksum_match boolean, snapshot_lsn pg_lsn, elapsed interval)
+		different bigint, checksum_match boolean, snapshot_lsn pg_lsn, elapsed interval, expanded bigint)
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'migrate_verify';
 REVOKE ALL ON FUNCTION @extschema@.migrate_verify(text, text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_verify(text, text, bigint) IS
@@ -66,4 +66,4 @@ CREATE FUNCTION @extschema@.migrate_ledger(migration text)
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'migrate_ledger';
 REVOKE ALL ON FUNCTION @extschema@.migrate_ledger(text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.migrate_ledger(text) IS
-	'accounts for every source row, by the newest verification: source - filtered - rejected - deduplicated = target';
+	'accounts for every source row, by the newest verification: source - filtered + expanded - rejected - deduplicated = target';

@@ -70,6 +70,7 @@ CREATE TABLE migrate_ext.mapping_column (
 	target_column	text NOT NULL,
 	expression		text NOT NULL,
 	constant		boolean NOT NULL DEFAULT false,
+	is_set			boolean NOT NULL DEFAULT false,
 	map				bigint,
 	made_of			text[] NOT NULL DEFAULT '{}',
 	part			int NOT NULL DEFAULT 0,
@@ -79,6 +80,7 @@ CREATE TABLE migrate_ext.mapping_column (
 );
 COMMENT ON TABLE migrate_ext.mapping_column IS 'a target column and the expression over the source row that gives its value, with every name qualified';
 
+COMMENT ON COLUMN migrate_ext.mapping_column.is_set IS 'the expression gives several values for one source row, or none';
 COMMENT ON COLUMN migrate_ext.mapping_column.map IS 'the mapping whose key map stands between the column and source columns';
 COMMENT ON COLUMN migrate_ext.mapping_column.made_of IS 'these: those of the old key or, on the way back, the new one';
 COMMENT ON COLUMN migrate_ext.mapping_column.part IS 'on the way back: which column of the old key it is, of as many as parts says';
@@ -230,6 +232,7 @@ CREATE TABLE migrate_ext.verification (
 	filtered		bigint NOT NULL,
 	rejected		bigint NOT NULL,
 	deduplicated	bigint NOT NULL,
+	expanded		bigint NOT NULL DEFAULT 0,
 	pending			bigint NOT NULL,
 	missing			bigint NOT NULL,
 	extra			bigint NOT NULL,
@@ -253,6 +256,7 @@ CREATE INDEX ON migrate_ext.verification (job_id, verification_id);
 CREATE INDEX verification_open ON migrate_ext.verification (job_id, verification_id) WHERE NOT finished;
 COMMENT ON TABLE migrate_ext.verification IS 'result of comparing a mapping''s source with its target, in one snapshot or, by ranges of keys, in one each';
 COMMENT ON COLUMN migrate_ext.verification.method IS 'scan: all rows in one snapshot; range: all rows, a range of keys at a time; sample: random rows; keys: those that were repaired';
+COMMENT ON COLUMN migrate_ext.verification.expanded IS 'how many more rows the source rows become than they are';
 COMMENT ON COLUMN migrate_ext.verification.snapshot IS 'of method range, that of the last range';
 COMMENT ON COLUMN migrate_ext.verification.position IS 'the last key that method range has compared';
 COMMENT ON COLUMN migrate_ext.verification.range_rows IS 'size of its next range';

@@ -14,7 +14,7 @@ COMMENT ON VIEW migrate_ext.job_lock IS 'the sessions that work on a job now';
 
 CREATE VIEW migrate_ext.verifications AS
 	SELECT g.name AS migration, v.mapping_id AS mapping, m.direction, m.source, m.target, v.verification_id,
-		v.method, v.source_rows, v.target_rows, v.filtered, v.rejected, v.deduplicated, v.pending,
+		v.method, v.source_rows, v.target_rows, v.filtered, v.rejected, v.deduplicated, v.expanded, v.pending,
 		v.missing, v.extra, v.different, v.source_checksum, v.target_checksum, v.pending_checksum, v.checksum_match,
 		v.clean, v.snapshot, v.snapshot_lsn, v.started_at, v.elapsed, v.finished, v.ranges, v.position,
 		CASE WHEN v.finished THEN 100.0 ELSE least(99.9, round((100 * v.source_rows / nullif(e.rows, 0))::numeric, 1)) END AS percent,
@@ -57,17 +57,18 @@ CREATE VIEW migrate_ext.ledger AS
 	CROSS JOIN LATERAL (VALUES
 		(1, 'source', v.source_rows, NULL),
 		(2, 'filtered', -v.filtered, NULL),
-		(3, 'rejected', -v.rejected, NULL),
-		(4, 'deduplicated', -v.deduplicated, NULL),
-		(5, 'expected in target', v.source_rows - v.filtered - v.rejected - v.deduplicated, v.source_checksum),
-		(6, 'target', v.target_rows, v.target_checksum),
-		(7, 'pending', v.pending, v.pending_checksum),
-		(8, 'unexplained', CASE WHEN v.checksum_match THEN 0
+		(3, 'expanded', v.expanded, NULL),
+		(4, 'rejected', -v.rejected, NULL),
+		(5, 'deduplicated', -v.deduplicated, NULL),
+		(6, 'expected in target', v.source_rows - v.filtered + v.expanded - v.rejected - v.deduplicated, v.source_checksum),
+		(7, 'target', v.target_rows, v.target_checksum),
+		(8, 'pending', v.pending, v.pending_checksum),
+		(9, 'unexplained', CASE WHEN v.checksum_match THEN 0
 			ELSE greatest(v.missing + v.extra + v.different,
-				abs(v.source_rows - v.filtered - v.rejected - v.deduplicated - v.target_rows) - v.pending) END,
+				abs(v.source_rows - v.filtered + v.expanded - v.rejected - v.deduplicated - v.target_rows) - v.pending) END,
 			@extschema@.migrate_checksum_subtract(@extschema@.migrate_checksum_subtract(v.source_checksum, v.target_checksum), v.pending_checksum))
 	) AS l(ordinal, line, rows, checksum)
-	WHERE v.newest;
+	WHERE v.newest AND (l.line <> 'expanded' OR v.expanded <> 0);
 COMMENT ON VIEW migrate_ext.ledger IS 'every source row accounted for, in rows and in checksums, by the newest verification of each mapping';
 
 CREATE VIEW migrate_ext.source_writes AS

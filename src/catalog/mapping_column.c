@@ -23,10 +23,11 @@ mapping_column_insert_all(int64 mapping_id, List *columns)
 		MappingColumn *c = lfirst(lc);
 
 		spi_run("INSERT INTO migrate_ext.mapping_column "
-				"(mapping_id, ordinal, target_column, expression, constant, made_of, part, parts, map) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, nullif($9, 0))",
+				"(mapping_id, ordinal, target_column, expression, constant, made_of, part, parts, map, is_set) "
+				"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, nullif($9, 0), $10)",
 				SPI_ARGS(spi_int8(mapping_id), spi_int4(++ordinal),
 						 spi_text(c->target), spi_text(c->expression), spi_bool(c->constant),
-						 spi_texts(c->made_of), spi_int4(c->part), spi_int4(c->parts), spi_int8(c->map)));
+						 spi_texts(c->made_of), spi_int4(c->part), spi_int4(c->parts), spi_int8(c->map), spi_bool(c->is_set)));
 	}
 	spi_close(&scope);
 }
@@ -40,7 +41,7 @@ mapping_column_list(int64 mapping_id)
 	uint64		n;
 
 	spi_open_catalog(&scope);
-	n = spi_run_fixed("SELECT target_column, expression, constant, made_of, part, parts, coalesce(map, 0) FROM migrate_ext.mapping_column "
+	n = spi_run_fixed("SELECT target_column, expression, constant, made_of, part, parts, coalesce(map, 0), is_set FROM migrate_ext.mapping_column "
 				"WHERE mapping_id = $1 ORDER BY ordinal",
 				SPI_ARGS(spi_int8(mapping_id)));
 	for (uint64 i = 0; i < n; i++)
@@ -55,6 +56,7 @@ mapping_column_list(int64 mapping_id)
 		c->part = DatumGetInt32(spi_get_datum(i, 5));
 		c->parts = DatumGetInt32(spi_get_datum(i, 6));
 		c->map = spi_get_int8(i, 7);
+		c->is_set = spi_get_bool(i, 8);
 		result = lappend(result, c);
 		MemoryContextSwitchTo(old);
 	}

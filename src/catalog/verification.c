@@ -12,9 +12,9 @@
 /* The columns that a verification which goes on changes, and their values from $1 on. */
 #define RESULT_COLUMNS \
 	"source_rows, target_rows, filtered, rejected, deduplicated, pending, missing, extra, different, source_checksum, " \
-	"target_checksum, pending_checksum, checksum_match, clean, snapshot, snapshot_lsn, elapsed, finished, position, ranges, range_rows"
+	"target_checksum, pending_checksum, checksum_match, clean, snapshot, snapshot_lsn, elapsed, finished, position, ranges, range_rows, expanded"
 #define RESULT_VALUES \
-	"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::pg_snapshot, $16, $17, $18, $19, $20, $21"
+	"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::pg_snapshot, $16, $17, $18, $19, $20, $21, $22"
 #define RESULT_ARGS(v) \
 	spi_int8((v)->source_rows), spi_int8((v)->target_rows), spi_int8((v)->filtered), spi_int8((v)->rejected), \
 	spi_int8((v)->deduplicated), spi_int8((v)->pending), spi_int8((v)->missing), spi_int8((v)->extra), spi_int8((v)->different), \
@@ -22,7 +22,8 @@
 	spi_text(checksum_to_string((v)->pending_checksum)), spi_bool((v)->checksum_match), spi_bool((v)->clean), \
 	spi_text((v)->snapshot), spi_datum(PG_LSNOID, LSNGetDatum((v)->lsn), !(v)->has_lsn), \
 	spi_datum(INTERVALOID, IntervalPGetDatum(&(v)->elapsed), false), spi_bool((v)->finished), \
-	spi_datum(JSONBOID, (v)->position, (v)->position == (Datum) 0), spi_int8((v)->ranges), spi_int8((v)->range_rows)
+	spi_datum(JSONBOID, (v)->position, (v)->position == (Datum) 0), spi_int8((v)->ranges), spi_int8((v)->range_rows), \
+	spi_int8((v)->expanded)
 
 /* Stores a verification and sets its id. */
 void
@@ -32,7 +33,7 @@ verification_insert(Verification *v)
 
 	spi_open_catalog(&scope);
 	spi_run("INSERT INTO migrate_ext.verification (" RESULT_COLUMNS ", mapping_id, method, started_at, job_id) "
-			"VALUES (" RESULT_VALUES ", $22, $23, $24, nullif($25, 0)) RETURNING verification_id",
+			"VALUES (" RESULT_VALUES ", $23, $24, $25, nullif($26, 0)) RETURNING verification_id",
 			SPI_ARGS(RESULT_ARGS(v), spi_int8(v->mapping_id), spi_text(v->method),
 					 spi_datum(TIMESTAMPTZOID, TimestampTzGetDatum(v->started_at), false), spi_int8(v->job_id)));
 	v->id = spi_get_int8(0, 1);
@@ -43,7 +44,7 @@ verification_insert(Verification *v)
 void
 verification_update(Verification *v)
 {
-	spi_change("UPDATE migrate_ext.verification SET (" RESULT_COLUMNS ") = (" RESULT_VALUES ") WHERE verification_id = $22",
+	spi_change("UPDATE migrate_ext.verification SET (" RESULT_COLUMNS ") = (" RESULT_VALUES ") WHERE verification_id = $23",
 			   SPI_ARGS(RESULT_ARGS(v), spi_int8(v->id)));
 }
 
@@ -83,8 +84,9 @@ read_row(const SpiScope *scope, uint64 i, int64 job_id)
 	v->position = spi_get_copy(scope, i, 21);
 	v->ranges = spi_get_int8(i, 22);
 	v->range_rows = spi_get_int8(i, 23);
-	v->started_at = DatumGetTimestampTz(spi_get_datum(i, 24));
-	v->method = spi_get_text(scope, i, 25);
+	v->expanded = spi_get_int8(i, 24);
+	v->started_at = DatumGetTimestampTz(spi_get_datum(i, 25));
+	v->method = spi_get_text(scope, i, 26);
 	return v;
 }
 
@@ -220,7 +222,7 @@ verification_last_rejected(int64 mapping_id, double most, char **measured)
 	bool		passed = true;
 
 	spi_open_catalog(&scope);
-	if (spi_run("SELECT rejected <= $2 * (source_rows - filtered), format('%s of %s rows', rejected, source_rows - filtered) "
+	if (spi_run("SELECT rejected <= $2 * (source_rows - filtered + expanded), format('%s of %s rows', rejected, source_rows - filtered + expanded) "
 				"FROM migrate_ext.verification WHERE mapping_id = $1 AND " IS_WHOLE " "
 				"ORDER BY verification_id DESC LIMIT 1",
 				SPI_ARGS(spi_int8(mapping_id), spi_datum(FLOAT8OID, Float8GetDatum(most), false))) > 0)

@@ -21,6 +21,7 @@ typedef struct Verification
 	int64		filtered;
 	int64		rejected;
 	int64		deduplicated;
+	int64		expanded;		/* how many more rows they become than they are */
 	int64		pending;
 	int64		missing;
 	int64		extra;

@@ -29,6 +29,7 @@
 #include "catalog/rejected_row.h"
 #include "copy/quarantine.h"
 #include "projection/projection.h"
+#include "projection/reference.h"
 
 /* Rows of a rule are listed so many at a time. */
 #define LIST_ROWS 1000
@@ -84,8 +85,9 @@ typedef struct RowRead
 	const Extent *extent;
 	Stretch		stretch;
 	bool		with_key;
-	uint64		found;			/* result: rows */
+	uint64		found;			/* result: rows, as many as it becomes in the target */
 	Datum		key;
+	ArrayType  *keys;			/* of all of them */
 	Datum		image;
 } RowRead;
 
@@ -101,9 +103,19 @@ work_read_row(void *arg)
 	if (r->found > 0)
 	{
 		r->key = spi_get_copy(&scope, 0, 1);
+		r->keys = r->with_key ? spi_get_jsonbs(&scope, r->found) : NULL;
 		r->image = spi_get_copy(&scope, 0, 2);
 	}
 	spi_close(&scope);
+}
+
+/* Leaves keys to a sync. */
+static void
+add_dirty(const Mapping *m, ArrayType *keys, const ErrorData *error)
+{
+	DirtyKeyError why = {error_sqlstate(error), error->message};
+
+	(void) dirty_key_add(m->id, keys, "error", &why);
 }
 
 /* Puts the one row of a stretch, which one mapping cannot store, where it belongs. */
@@ -117,15 +129,18 @@ set_aside(Quarantine *q, const Mapping *m, Stretch stretch, ErrorData *error)
 		row.with_key = false;	/* it is the key that cannot be derived */
 		(void) subxact_try(work_read_row, &row);
 	}
+	if (row.found > 0 && row.with_key && ref_expands(m))
+	{
+		add_dirty(m, row.keys, error);	/* a sync tells which of its target rows is to blame */
+		return;
+	}
 	if (row.found != 1)
 		ReThrowError(error);	/* no row of the source is to blame, or it cannot be told which */
 	if (mapping_is_in_place(m) && !may_pass_later(error))
 		ReThrowError(error);	/* it is its own target: there is no place without it */
 	if (may_pass_later(error) && row.key != (Datum) 0)
 	{
-		DirtyKeyError why = {error_sqlstate(error), error->message};
-
-		(void) dirty_key_add(m->id, construct_array(&row.key, 1, JSONBOID, -1, false, TYPALIGN_INT), "error", &why);
+		add_dirty(m, row.keys, error);
 		return;
 	}
 	rejected_row_add(m->id, row.key, row.image, error);

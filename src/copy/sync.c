@@ -283,7 +283,7 @@ finish_entries(const Settlement *s, SyncResult *result)
 	settled = construct_array(keys, result_keys, JSONBOID, -1, false, TYPALIGN_INT);
 	if (!s->m->reverse && rejected_row_any(s->m->id))
 		rejected_row_forget(s->m->id, settled, NULL);
-	if (ref_dedupes(s->m))
+	if (ref_dedupes(s->m) && !s->m->reverse)
 		requeue_list_duplicates(s->m, settled);
 }
 

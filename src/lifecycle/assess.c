@@ -156,7 +156,8 @@ assess_columns(List **findings, const Mapping *m)
 	{
 		char	   *copied = projection_copied_column(m, lfirst(lc));
 
-		if (projection_column(m, lfirst(lc))->constant || projection_column(m, lfirst(lc))->made_of != NIL)
+		if (projection_column(m, lfirst(lc))->constant || projection_column(m, lfirst(lc))->made_of != NIL ||
+			(projection_column(m, lfirst(lc))->is_set && projection_source_is_unique(m, false)))
 			continue;
 		if (copied == NULL ||
 			!key_expression_indexed(m->source, get_attnum(m->source, copied)))
@@ -387,6 +388,13 @@ assess_reverse(List **findings, const Mapping *m)
 	char	   *lost;
 	List	   *uncovered;
 
+	if (r == NULL && ref_expands(m))
+	{
+		assess_add(findings, "warning", name_relation(m->target),
+			psprintf("what is written to it after the cutover is not written back: a set of %s is made of several of its rows", name_relation(m->source)),
+			"Give \"reverse\" for the source's key and what the set is read from, such as (SELECT array_agg(t.tag ORDER BY t.place) FROM tag t WHERE t.doc_id = src.doc_id).");
+		return;
+	}
 	if (r == NULL)
 	{
 		assess_add(findings, "warning", name_relation(m->source),

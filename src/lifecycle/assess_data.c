@@ -73,11 +73,11 @@ share(Oid relid)
 	return rows > MAX_ROWS ? 100.0 * SAMPLE_ROWS / rows : 0;
 }
 
-/* The source rows as src, all or a sample. */
+/* The source rows as src, as they are, all or a sample. */
 char *
 data_source_rows(const DataLook *look)
 {
-	return psprintf("%s%s", ref_source_rows(look->m), look->percent > 0 ? psprintf(" TABLESAMPLE SYSTEM (%g) REPEATABLE (1)", look->percent) : "");
+	return ref_sampled_rows(look->m, look->percent, true);
 }
 
 /* Is a column's value not known, or can it not be had for all rows? */
@@ -89,7 +89,7 @@ is_unknown(const DataLook *look, const char *name)
 
 /* The key of a row for messages, over src: of what the target's key columns are made, or else the source's own. */
 char *
-data_key(const DataLook *look)
+data_key(const DataLook *look, bool expanded)
 {
 	StringInfoData buf;
 	ListCell   *lc;
@@ -100,9 +100,9 @@ data_key(const DataLook *look)
 		char	   *name = lfirst(lc);
 		MappingColumn *c = projection_column(look->m, name);
 
-		if (c == NULL || (is_unknown(look, name) && projection_copied_column(look->m, name) == NULL))
+		if (c == NULL || (is_unknown(look, name) && projection_copied_column(look->m, name) == NULL) || (c->is_set && !expanded))
 			continue;
-		appendStringInfo(&buf, "%s%s, to_jsonb(%s)", buf.len ? ", " : "", quote_literal_cstr(name), c->expression);
+		appendStringInfo(&buf, "%s%s, to_jsonb(%s)", buf.len ? ", " : "", quote_literal_cstr(name), ref_expression(look->m, c));
 	}
 	foreach(lc, buf.len == 0 ? key_primary(look->m->source) : NIL)
 		appendStringInfo(&buf, "%s%s, to_jsonb(" SOURCE_ALIAS ".%s)", buf.len ? ", " : "", quote_literal_cstr(lfirst(lc)), quote_identifier(lfirst(lc)));
@@ -150,11 +150,11 @@ data_projected_rows(const DataLook *look)
 			continue;
 		appendStringInfo(&buf, "%s AS %s, ", value_of(look, target, att, &unknown), quote_identifier(NameStr(att->attname)));
 		if (c != NULL && !bms_is_member(COLUMN_BIT(att->attnum), look->unknown))
-			appendStringInfo(&buf, "%s AS migrate_r%d, ", c->expression, att->attnum);
+			appendStringInfo(&buf, "%s AS migrate_r%d, ", ref_expression(m, c), att->attnum);
 	}
 	relation_close(target, NoLock);
-	return psprintf("(SELECT %s%s AS migrate_key FROM %s) AS " TARGET_ALIAS, buf.data, data_key(look),
-					ref_moved_rows(m, psprintf("%s%s", data_source_rows(look), ref_where_condition(m->filter))));
+	return psprintf("(SELECT %s%s AS migrate_key FROM %s) AS " TARGET_ALIAS, buf.data, data_key(look, true),
+					ref_moved_rows(m, psprintf("%s%s", ref_expanded_rows(m, data_source_rows(look)), ref_where_condition(m->filter))));
 }
 
 /* The columns whose value is not known before a row is stored. */

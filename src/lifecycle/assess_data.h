@@ -56,7 +56,7 @@ extern bool data_is_set(const DataLook *look, AttrNumber attnum);
 /* assess_data.c */
 extern char *data_source_rows(const DataLook *look);
 extern char *data_projected_rows(const DataLook *look);
-extern char *data_key(const DataLook *look);
+extern char *data_key(const DataLook *look, bool expanded);
 extern void data_report(const DataLook *look, const Condition *c, bool at_least, int64 n, const char *key);
 
 /* assess_probe.c */

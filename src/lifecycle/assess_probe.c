@@ -22,6 +22,7 @@
 #include "lifecycle/assess_data.h"
 #include "lifecycle/assess_query.h"
 #include "projection/expression.h"
+#include "projection/projection.h"
 #include "projection/reference.h"
 
 /* Rows that are tried at once. */
@@ -235,7 +236,7 @@ filter_fails(DataLook *look)
 	probe = make_probe(look, NULL, psprintf("SELECT count(*) FROM unnest($1) AS " SOURCE_ALIAS "%s", ref_where_condition(look->m->filter)));
 	if (fails_always(look, probe))
 		return true;
-	probe->key_sql = psprintf("SELECT %s::text FROM unnest($1) AS " SOURCE_ALIAS, data_key(look));
+	probe->key_sql = psprintf("SELECT %s::text FROM unnest($1) AS " SOURCE_ALIAS, data_key(look, false));
 	read_rows(look, psprintf("SELECT " SOURCE_ALIAS " FROM %s", data_source_rows(look)), list_make1(probe));
 	report(look, probe);
 	return true;
@@ -247,6 +248,13 @@ give_up(DataLook *look)
 {
 	look->conditions = NIL;
 	look->gave_up = true;
+}
+
+/* The source rows, with the values of sets if the column is one. */
+static const char *
+rows_of(const DataLook *look, const Conversion *c, const char *rows)
+{
+	return projection_column(look->m, c->column)->is_set ? ref_expanded_rows(look->m, rows) : rows;
 }
 
 /*
@@ -268,25 +276,28 @@ data_probe(DataLook *look)
 	{
 		Conversion *c = lfirst(lc);
 		char	   *value = ref_cast_expression(look->m, c->column);
-		char	   *all = psprintf("SELECT count(%s) FROM %s%s", value, data_source_rows(look), ref_where_condition(look->m->filter));
+		char	   *all = psprintf("SELECT count(%s) FROM %s%s", value, rows_of(look, c, data_source_rows(look)), ref_where_condition(look->m->filter));
 		Probe	   *probe;
 
 		if (subxact_probe(work_query, all) == NULL)
 			continue;
 		look->unknown = bms_add_member(look->unknown, COLUMN_BIT(c->attnum));
-		probe = make_probe(look, c->column, psprintf("SELECT count(%s) FROM unnest($1) AS " SOURCE_ALIAS, value));
+		probe = make_probe(look, c->column, psprintf("SELECT count(%s) FROM %s", value, rows_of(look, c, "unnest($1) AS " SOURCE_ALIAS)));
 		if (!fails_always(look, probe))
 			probes = lappend(probes, probe);
 	}
 	foreach(lc, probes)
-		((Probe *) lfirst(lc))->key_sql = psprintf("SELECT %s::text FROM unnest($1) AS " SOURCE_ALIAS, data_key(look));
+		((Probe *) lfirst(lc))->key_sql = psprintf("SELECT %s::text FROM unnest($1) AS " SOURCE_ALIAS, data_key(look, false));
 	if (probes != NIL)
 		read_rows(look, psprintf("SELECT " SOURCE_ALIAS " FROM %s%s", data_source_rows(look), ref_where_condition(look->m->filter)), probes);
 	foreach(lc, probes)
 		report(look, lfirst(lc));
-	foreach(lc, ref_dedupes(look->m) ? look->m->key : NIL)
+	foreach(lc, look->m->columns)
 	{
-		if (bms_is_member(COLUMN_BIT(ref_target_attnum(look->m, lfirst(lc))), look->unknown))
+		const MappingColumn *c = lfirst(lc);
+
+		if ((c->is_set || (ref_dedupes(look->m) && ref_is_key(look->m, c->target))) &&
+			bms_is_member(COLUMN_BIT(ref_target_attnum(look->m, c->target)), look->unknown))
 			give_up(look);		/* which rows are moved is not known */
 	}
 }

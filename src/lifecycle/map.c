@@ -189,6 +189,43 @@ check_key_mapped(const Mapping *m)
 	}
 }
 
+/* Raises for sets that cannot be told apart, or cannot be. */
+static void
+check_sets(const Mapping *m)
+{
+	const char *set = NULL;
+	bool		in_key = false;
+	ListCell   *lc;
+
+	foreach(lc, m->columns)
+	{
+		const MappingColumn *c = lfirst(lc);
+
+		if (!c->is_set)
+			continue;
+		set = c->target;
+		in_key = in_key || ref_is_key(m, c->target);
+	}
+	if (set == NULL)
+		return;
+	if (mapping_is_in_place(m))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" cannot be a set in place", set),
+				 errdetail("Each row is its own target.")));
+	if (m->dedupe_by != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("\"dedupe_by\" cannot be used with a set"),
+				 errhint("Let the expression of column \"%s\" give each value once.", set)));
+	if (!in_key)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("column \"%s\" of target %s is a set, and no column of the key is", set, name_relation(m->target)),
+				 errdetail("Nothing would tell the target rows of one source row apart."),
+				 errhint("Give a column of the key as a set, such as generate_subscripts(lines, 1) beside unnest(lines).")));
+}
+
 /* The source columns that the key's columns are copied from; NIL if one is not. */
 static List *
 copied_key(const Mapping *m, char **copied, int natts)
@@ -400,6 +437,35 @@ check_new_key(const Mapping *m)
 }
 
 /*
+ * On the way back from sets: the rows that a source row has become give it one and the
+ * same row back, so that the first of them will do.  Without any of them it has an empty
+ * set; it is not theirs to delete.
+ */
+static void
+gather_sets(Mapping *r, const Mapping *m)
+{
+	StringInfoData sets;
+	ListCell   *lc;
+
+	initStringInfo(&sets);
+	foreach(lc, m->columns)
+	{
+		const MappingColumn *c = lfirst(lc);
+
+		if (!c->is_set)
+			continue;
+		appendStringInfo(&sets, "%s%s", sets.len ? ", " : "",
+						 expression_write(expression_read(c->expression, m->source, SOURCE_ALIAS), m->source, TARGET_ALIAS));
+		if (!ref_is_key(m, c->target))
+			continue;
+		r->dedupe_by = lappend(r->dedupe_by, psprintf(SOURCE_ALIAS ".%s", quote_identifier(c->target)));
+		r->dedupe_order = lappend(r->dedupe_order, "ASC NULLS LAST");
+	}
+	r->scope = psprintf("%sEXISTS (SELECT FROM (SELECT %s) AS migrate_e)", r->scope ? psprintf("(%s) AND ", r->scope) : "", sets.data);
+	r->clears = true;
+}
+
+/*
  * Derives the mapping back: the expressions given, and the columns that are
  * copied unchanged.  NULL if the source row cannot be found by them.
  */
@@ -410,6 +476,11 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 	Relation	source = table_open(m->source, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(source);
 
+	if (ref_expands(m) && given == NULL)
+	{
+		table_close(source, NoLock);
+		return NULL;
+	}
 	*r = *m;
 	r->id = 0;
 	r->reverse = true;
@@ -456,6 +527,13 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 	if (filter != NULL)
 		r->scope = expression_condition_over_target(filter, m->source);
 	r->clears = !mapping_is_in_place(r) && rows_are_owned(r, m->filter);
+	if (ref_expands(r))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-returning functions are not allowed in \"reverse\""),
+				 errhint("An expression gives one value for a row of the target.")));
+	if (ref_expands(m))
+		gather_sets(r, m);
 	return r;
 }
 
@@ -573,6 +651,7 @@ migrate_map(PG_FUNCTION_ARGS)
 	}
 	if (!PG_ARGISNULL(6))
 		read_dedupe(m, text_arg(fcinfo, 6));
+	check_sets(m);
 	m->scope = discriminator(m, TARGET_ALIAS);
 	m->id = mapping_insert(m);
 

@@ -50,6 +50,7 @@ columns_add(Mapping *m, const char *name, const Expression *e)
 	c->target = pstrdup(name);
 	c->expression = e->sql;
 	c->constant = e->constant;
+	c->is_set = e->is_set;
 	c->map = e->map;
 	c->made_of = e->old_key;
 	m->columns = lappend(m->columns, c);

@@ -49,6 +49,14 @@ side_rows(const Mapping *m, KeyForm form)
 	return form == KEY_OF_SOURCE ? ref_source_rows(m) : psprintf("%s AS " TARGET_ALIAS, quote_relation(m->target));
 }
 
+/* The same of a random share of its blocks; 0: of all. */
+static char *
+sampled_rows(const Mapping *m, KeyForm form, double percent)
+{
+	return form == KEY_OF_SOURCE ? ref_expanded_rows(m, ref_sampled_rows(m, percent, false)) :
+		percent > 0 ? psprintf("%s TABLESAMPLE SYSTEM (%g)", side_rows(m, form), percent) : side_rows(m, form);
+}
+
 /* Joins a set of keys to rows, so that LEFT_OUT tells those that are not in it. */
 static char *
 join_keys(const Mapping *m, const char *rows, KeyForm form, const char *alias)
@@ -79,7 +87,7 @@ checksum_select(const Mapping *m, int cells, KeyForm side, const char *values, c
 	const char *call = cells > 0 ? sketch_call(m, cells, ref_key_list(m, side, TARGET_ALIAS), values) :
 		projection_checksum_call(values, list_length(m->columns));
 
-	return psprintf("SELECT count(*), count(*)%s, %s%s, %s, 0::bigint FROM %s%s", f, call, f,
+	return psprintf("SELECT count(*), count(*)%s, %s%s, %s, 0::bigint, 0::bigint FROM %s%s", f, call, f,
 					accepted == NULL ? "0::bigint" :
 					psprintf("count(*) FILTER (WHERE (%s) AND (%s) IS NOT TRUE)", accepted, filter), from,
 					ref_where_condition(span));
@@ -107,49 +115,80 @@ cast_expression_list(const Mapping *m, bool named)
 	return buf.data;
 }
 
-/* A number of source rows, as a subquery. */
+/* A number of rows, as a subquery. */
 static char *
-count_source(const Mapping *m, const char *condition)
+count_rows(const char *rows, const char *condition)
 {
-	return psprintf("(SELECT count(*) FROM %s%s)", ref_source_rows(m), ref_where_condition(condition));
+	return psprintf("(SELECT count(*) FROM %s%s)", rows, ref_where_condition(condition));
+}
+
+/* The checksum, or sketch, of the projection of what is left of the source rows. */
+static char *
+source_call(const Mapping *m, int cells)
+{
+	char	   *values = cast_expression_list(m, false);
+
+	return cells > 0 ? sketch_call(m, cells, ref_key_list(m, KEY_OF_SOURCE, NULL), values) :
+		projection_checksum_call(values, list_length(m->columns));
+}
+
+/* Rows that would pass the filter if they were not rejected. */
+static char *
+count_rejected(const char *rows, const char *passes, const char *accepted, const char *where)
+{
+	return accepted == NULL ? "0::bigint" : count_rows(rows, both(where, both(accepted, psprintf("(%s) IS NOT TRUE", passes))));
 }
 
 /* The same as below where only one of several rows with one key is moved. */
 static char *
-deduped_checksum(const Mapping *m, int cells, const char *rows, const char *passes, const char *accepted, const KeySpan *span)
+deduped_checksum(const Mapping *m, int cells, const char *rows, const char *passes, const char *accepted, const char *where)
 {
-	const char *where = span ? span->source : NULL;
-	char	   *values = cast_expression_list(m, false);
 	char	   *filtered = psprintf("%s%s", rows, ref_where_condition(both(where, passes)));
 
-	return psprintf("SELECT %s, count(*), %s, %s, (SELECT count(*) FROM %s) - count(*) FROM %s", count_source(m, where),
-					cells > 0 ? sketch_call(m, cells, ref_key_list(m, KEY_OF_SOURCE, NULL), values) :
-					projection_checksum_call(values, list_length(m->columns)),
-					accepted == NULL ? "0::bigint" : psprintf("(SELECT count(*) FROM %s%s)", rows,
-															  ref_where_condition(both(where, both(accepted, psprintf("(%s) IS NOT TRUE", passes))))),
-					filtered, ref_moved_rows(m, filtered));
+	return psprintf("SELECT %s, count(*), %s, %s, (SELECT count(*) FROM %s) - count(*), 0::bigint FROM %s", count_rows(ref_source_rows(m), where),
+					source_call(m, cells), count_rejected(rows, passes, accepted, where), filtered, ref_moved_rows(m, filtered));
+}
+
+/*
+ * The same where a source row may become several.  Rows that the filter leaves out are not
+ * expanded: it may be there for that.
+ */
+static char *
+expanded_checksum(const Mapping *m, int cells, const char *rows, const char *passes, const char *accepted, const KeySpan *span)
+{
+	const char *where = span ? span->source : NULL;
+	char	   *rejected = count_rejected(rows, passes, accepted, where);
+	bool		counted = span == NULL || span->first;
+	char	   *unexpanded = ref_unexpanded_rows(m);
+
+	return psprintf("SELECT %s, count(*), %s, %s, 0::bigint, count(*) + %s - %s FROM %s%s",
+					counted ? count_rows(unexpanded, NULL) : "0::bigint", source_call(m, cells), rejected, rejected,
+					counted ? count_rows(unexpanded, m->declared_filter) : "0::bigint", rows, ref_where_condition(both(where, passes)));
 }
 
 /*
  * Verify: rows, rows that are moved, the checksum of their projection or, with cells, its
- * sketch, rows that would pass the filter if they were not rejected, and rows that pass but
- * lost their key to others.
+ * sketch, rows that would pass the filter if they were not rejected, rows that pass but
+ * lost their key to others, and how many more rows they all become than they are.
  */
 char *
 projection_source_checksum(const Mapping *m, int cells, bool without, const KeySpan *span)
 {
 	char	   *rows = ref_source_rows(m);
 	const char *accepted = m->declared_filter ? m->declared_filter : "true";
+	const char *passes;
 
 	without = without && !m->reverse;
 	if (!without && (m->filter == NULL || strcmp(m->filter, accepted) == 0))
 		accepted = NULL;		/* nothing is rejected */
+	if (without)
+		rows = join_keys(m, rows, KEY_OF_SOURCE, NULL);
+	passes = both(m->filter, without ? LEFT_OUT : NULL);
 	if (ref_dedupes(m))
-		return deduped_checksum(m, cells, without ? join_keys(m, rows, KEY_OF_SOURCE, NULL) : rows,
-								both(m->filter, without ? LEFT_OUT : NULL), accepted, span);
-	return checksum_select(m, cells, KEY_OF_SOURCE, cast_expression_list(m, false),
-						   without ? join_keys(m, rows, KEY_OF_SOURCE, NULL) : rows,
-						   both(m->filter, without ? LEFT_OUT : NULL), accepted, span ? span->source : NULL);
+		return deduped_checksum(m, cells, rows, passes, accepted, span ? span->source : NULL);
+	if (ref_expands(m))
+		return expanded_checksum(m, cells, rows, passes, accepted, span);
+	return checksum_select(m, cells, KEY_OF_SOURCE, cast_expression_list(m, false), rows, passes, accepted, span ? span->source : NULL);
 }
 
 /* Verify: rows, rows in scope, and their checksum or sketch. */
@@ -269,6 +308,16 @@ side_json(const Mapping *m, const char *alias, const char *test)
 	return buf.data;
 }
 
+/* Adds a column of the key as it travels: see ref_key_json. */
+static void
+append_key_column(StringInfo buf, const Mapping *m, const char *name, const char *value)
+{
+	Oid			type = getBaseType(get_atttype(m->target, ref_target_attnum(m, name)));
+
+	appendStringInfo(buf, "%s%s, %s%s", buf->len ? ", " : "", quote_literal_cstr(name), value,
+					 type == INT2OID || type == INT4OID || type == INT8OID ? "" : "::text");
+}
+
 /*
  * Verify: the rows that differ, as (kind, key, columns, source row, target row,
  * their checksums); the two rows are null unless values is set.
@@ -292,7 +341,6 @@ projection_compare(const Mapping *m, bool values, ComparedKeys which, const KeyS
 	foreach(lc, m->columns)
 	{
 		const char *name = ((MappingColumn *) lfirst(lc))->target;
-		Oid			type = getBaseType(get_atttype(m->target, ref_target_attnum(m, name)));
 
 		i++;
 		appendStringInfo(&same, "%s%s(s.migrate_c%d, t.migrate_c%d)", i > 1 ? " AND " : "", identical, i, i);
@@ -302,9 +350,7 @@ projection_compare(const Mapping *m, bool values, ComparedKeys which, const KeyS
 			continue;
 		appendStringInfo(&join, "%ss.migrate_c%d %s t.migrate_c%d", join.len ? " AND " : "", i,
 						 ref_key_operator(m, name), i);
-		appendStringInfo(&key, "%s%s, coalesce(s.migrate_c%d, t.migrate_c%d)%s", key.len ? ", " : "",
-						 quote_literal_cstr(name), i, i,
-						 type == INT2OID || type == INT4OID || type == INT8OID ? "" : "::text");
+		append_key_column(&key, m, name, psprintf("coalesce(s.migrate_c%d, t.migrate_c%d)", i, i));
 	}
 
 	initStringInfo(&buf);
@@ -322,6 +368,31 @@ projection_compare(const Mapping *m, bool values, ComparedKeys which, const KeyS
 	append_sides(&buf, m, which, span);
 	appendStringInfo(&buf, "%s WHERE s.migrate_is IS NULL OR t.migrate_is IS NULL OR NOT (%s)", join.data, same.data);
 	return buf.data;
+}
+
+/*
+ * Verify: the keys that a source has several times, as the rows that are missing on the other
+ * side: (kind, key, null, null, null, how many).
+ */
+char *
+projection_repeated_keys(const Mapping *m, const KeySpan *span)
+{
+	StringInfoData key;
+	char	   *columns = numbered_columns(m, "k", true);
+	ListCell   *lc;
+	int			i = 0;
+
+	initStringInfo(&key);
+	foreach(lc, m->columns)
+	{
+		i++;
+		if (ref_is_key(m, ((MappingColumn *) lfirst(lc))->target))
+			append_key_column(&key, m, ((MappingColumn *) lfirst(lc))->target, psprintf("k.migrate_c%d", i));
+	}
+	return psprintf("SELECT 'missing', jsonb_build_object(%s), NULL::text[], NULL::jsonb, NULL::jsonb, count(*) - 1 FROM "
+					"(SELECT %s FROM %s%s) AS k GROUP BY %s HAVING count(*) > 1 AND num_nulls(%s) = 0",
+					key.data, cast_expression_list(m, true), ref_source_rows(m),
+					ref_where_condition(span ? both(span->source, m->filter) : m->filter), columns, columns);
 }
 
 /* Compare: returns a row if a side has a key several times, or one that is null. */
@@ -474,6 +545,7 @@ projection_key_span(const Mapping *m, Datum after, Datum upto)
 
 	span->source = span_condition(m, KEY_OF_SOURCE, after, upto);
 	span->target = span_condition(m, KEY_OF_TARGET, after, upto);
+	span->first = after == (Datum) 0;
 	return span;
 }
 
@@ -517,9 +589,7 @@ projection_sample_keys(const Mapping *m, double source_percent, double target_pe
 		const char *condition = form == KEY_OF_SOURCE ? m->filter : m->scope;
 
 		appendStringInfo(&buf, "%s(SELECT %s FROM %s", form == KEY_OF_TARGET ? " UNION " : "", ref_key_json(m, form, TARGET_ALIAS),
-						 side_rows(m, form));
-		if (percent > 0)
-			appendStringInfo(&buf, " TABLESAMPLE SYSTEM (%g)", percent);
+						 sampled_rows(m, form, percent));
 		appendStringInfo(&buf, "%s ORDER BY random() LIMIT $1)",
 						 ref_where_condition(both(condition, null_test(m, form, "IS NOT NULL", " AND "))));
 	}
@@ -562,10 +632,10 @@ projection_edge_keys(const Mapping *m, double percent)
 		append_stratum(&strata, psprintf("ORDER BY migrate_e%d DESC NULLS LAST", i));
 	}
 	relation_close(source, NoLock);
-	return psprintf("WITH migrate_s AS MATERIALIZED (SELECT " SOURCE_ALIAS ".tableoid AS migrate_t, " SOURCE_ALIAS ".ctid AS migrate_r%s FROM %s%s%s) "
+	return psprintf("WITH migrate_s AS MATERIALIZED (SELECT " SOURCE_ALIAS ".tableoid AS migrate_t, " SOURCE_ALIAS ".ctid AS migrate_r%s FROM %s%s) "
 					"SELECT DISTINCT %s FROM %s JOIN (SELECT DISTINCT migrate_t, migrate_r FROM (%s) AS migrate_x) AS migrate_p "
 					"ON " SOURCE_ALIAS ".ctid = migrate_p.migrate_r AND " SOURCE_ALIAS ".tableoid = migrate_p.migrate_t%s",
-					columns.data, ref_source_rows(m), percent > 0 ? psprintf(" TABLESAMPLE SYSTEM (%g)", percent) : "", ref_where_condition(m->filter),
+					columns.data, ref_sampled_rows(m, percent, false), ref_where_condition(m->filter),
 					ref_key_json(m, KEY_OF_SOURCE, NULL), ref_source_rows(m), strata.data, ref_where_condition(null_test(m, KEY_OF_SOURCE, "IS NOT NULL", " AND ")));
 }
 

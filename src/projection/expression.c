@@ -156,16 +156,19 @@ uses_system_column(Node *node, void *context)
 
 /* Refuses what would not give the same result each time it is evaluated. */
 static void
-check_repeatable(ParseState *pstate, Node *expr)
+check_repeatable(ParseState *pstate, Node *expr, bool may_be_set)
 {
-	if (pstate->p_hasAggs || pstate->p_hasWindowFuncs || pstate->p_hasTargetSRFs)
+	if (pstate->p_hasAggs || pstate->p_hasWindowFuncs)
 		ereport(ERROR,
-				(errcode(pstate->p_hasTargetSRFs ? ERRCODE_FEATURE_NOT_SUPPORTED : ERRCODE_GROUPING_ERROR),
+				(errcode(ERRCODE_GROUPING_ERROR),
 				 errmsg("%s are not allowed in a mapping's expression",
-						pstate->p_hasAggs ? "aggregate functions" :
-						pstate->p_hasWindowFuncs ? "window functions" :
-						"set-returning functions"),
+						pstate->p_hasAggs ? "aggregate functions" : "window functions"),
 				 errhint("An expression is evaluated for one source row at a time.")));
+	if (pstate->p_hasTargetSRFs && !may_be_set)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-returning functions are not allowed in a condition or an order"),
+				 errhint("The expression of a column may give several values for one source row.")));
 	if (contain_volatile_functions(expr) || depends_on_moment(expr, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
@@ -346,13 +349,14 @@ analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber at
 	else
 		expr = coerce_to_boolean(pstate, expr, "a condition");
 	assign_expr_collations(pstate, expr);
-	check_repeatable(pstate, expr);
+	check_repeatable(pstate, expr, attnum != InvalidAttrNumber);
 
+	result->is_set = expression_returns_set(expr);
 	result->sql = deparse_qualified(expr, relid, alias);
 	result->whole_row = uses_whole_row(expr, &level);
 	if (IsA(expr, Var))
 		result->column = ((Var *) expr)->varattno;
-	result->constant = IsA(eval_const_expressions(NULL, expr), Const);
+	result->constant = !result->is_set && IsA(eval_const_expressions(NULL, expr), Const);
 
 	error_context_stack = callback.previous;
 	free_parsestate(pstate);
@@ -426,7 +430,7 @@ analyze_order_item(ParseState *pstate, Node *node, Oid relid)
 				 errmsg("a constant orders nothing"),
 				 errhint("Name columns of the source row, not their positions.")));
 	assign_expr_collations(pstate, expr);
-	check_repeatable(pstate, expr);
+	check_repeatable(pstate, expr, false);
 	get_sort_group_operators(exprType(expr), true, false, false, &less, NULL, NULL, NULL);
 	return deparse_qualified(expr, relid, SOURCE_ALIAS);
 }

@@ -20,6 +20,7 @@ typedef struct Expression
 	bool		whole_row;		/* uses the source row as a value */
 	AttrNumber	column;			/* the source column it copies, or 0 */
 	bool		constant;		/* the same for every row */
+	bool		is_set;			/* gives several values for one row, or none */
 	int64		map;			/* the mapping whose new key it is, for an old one of plain columns, or 0 */
 	List	   *old_key;		/* of char *: these columns */
 } Expression;

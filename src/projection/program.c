@@ -90,7 +90,7 @@ program_compile(const Mapping *m)
 	ListCell   *lc;
 	bool		usable = true;
 
-	if (m->whole_row)
+	if (m->whole_row || ref_expands(m))
 		return NULL;
 	p->columns = palloc0(sizeof(ProgramColumn) * Max(list_length(m->columns), 1));
 	target = relation_open(m->target, AccessShareLock);

@@ -279,6 +279,13 @@ in_stretch(const Extent *e)
 					quote_identifier(e->key_column));
 }
 
+/* The rows of a leaf relation, as src. */
+static char *
+leaf_rows(const Extent *e)
+{
+	return psprintf("ONLY %s AS " SOURCE_ALIAS, quote_relation(e->relation));
+}
+
 /* The least and the greatest value of an extent's key column, or 0, and the number of rows. */
 char *
 projection_key_range(const Mapping *m, const Extent *e)
@@ -286,7 +293,7 @@ projection_key_range(const Mapping *m, const Extent *e)
 	const char *column = quote_identifier(e->key_column);
 
 	return psprintf("SELECT coalesce(min(" SOURCE_ALIAS ".%s), 0)::bigint, coalesce(max(" SOURCE_ALIAS ".%s), 0)::bigint, count(*) "
-					"FROM ONLY %s AS " SOURCE_ALIAS, column, column, quote_relation(e->relation));
+					"FROM %s", column, column, leaf_rows(e));
 }
 
 /*
@@ -300,9 +307,9 @@ projection_copy(const Mapping *m, const Extent *e, bool optimistic)
 	char	   *conflict = optimistic ? "" : psprintf("ON CONFLICT (%s) DO NOTHING", ref_key_columns(m));
 
 	return psprintf("INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE "
-					"SELECT %s FROM ONLY %s AS " SOURCE_ALIAS " WHERE %s%s %s",
+					"SELECT %s FROM %s WHERE %s%s %s",
 					quote_relation(m->target), ref_column_list(m, ""), ref_expression_list(m, false),
-					quote_relation(e->relation), in_stretch(e), ref_and_condition(m->filter), conflict);
+					ref_expanded_rows(m, leaf_rows(e)), in_stretch(e), ref_and_condition(m->filter), conflict);
 }
 
 /*
@@ -355,8 +362,9 @@ projection_row_key(const Mapping *m)
 char *
 projection_range_images(const Mapping *m, const Extent *e, const char *condition, bool with_key)
 {
-	return psprintf("SELECT %s, to_jsonb(" SOURCE_ALIAS ".*) FROM ONLY %s AS " SOURCE_ALIAS " WHERE %s%s%s",
-					with_key ? ref_key_json(m, KEY_OF_SOURCE, NULL) : "NULL::jsonb", quote_relation(e->relation), in_stretch(e),
+	return psprintf("SELECT %s, to_jsonb(" SOURCE_ALIAS ".*) FROM %s WHERE %s%s%s",
+					with_key ? ref_key_json(m, KEY_OF_SOURCE, NULL) : "NULL::jsonb",
+					with_key ? ref_expanded_rows(m, leaf_rows(e)) : leaf_rows(e), in_stretch(e),
 					ref_and_condition(m->declared_filter), ref_and_condition(condition));
 }
 

@@ -83,6 +83,7 @@ typedef struct KeySpan
 {
 	char	   *source;
 	char	   *target;
+	bool		first;			/* of all rows of the source, what no key tells is counted here */
 } KeySpan;
 
 /*
@@ -103,6 +104,7 @@ extern char *projection_recent_keys(const Mapping *m);
 extern char *projection_keys_by_hash(const Mapping *m);
 extern char *projection_compare_multisets(const Mapping *m, bool values);
 extern char *projection_ambiguous_keys(const Mapping *m);
+extern char *projection_repeated_keys(const Mapping *m, const KeySpan *span);
 extern char *projection_source_columns(const Mapping *m);
 extern char *projection_target_columns(const Mapping *m);
 extern char *projection_compare_aggregates(const Mapping *m, List *group_by);

@@ -2,8 +2,8 @@
  * reference.c
  *		How generated SQL refers to rows, keys and columns of a mapping.
  *
- * The source row is always src, the target row migrate_t, a set of keys
- * migrate_d with columns migrate_k1, migrate_k2, ... and migrate_n.
+ * The source row is always src, what it is expanded to migrate_e, the target row
+ * migrate_t, a set of keys migrate_d with columns migrate_k1, migrate_k2, ... and migrate_n.
  *
  * A key travels as a jsonb object of target column -> value, integers as
  * numbers and everything else as the text of the value under the settings that
@@ -102,6 +102,50 @@ ref_collation(const Mapping *m, const char *name)
 	return column_collation(m->target, ref_target_attnum(m, name));
 }
 
+/* May one source row become several rows of the target, or none? */
+bool
+ref_expands(const Mapping *m)
+{
+	ListCell   *lc;
+
+	foreach(lc, m->columns)
+	{
+		if (((MappingColumn *) lfirst(lc))->is_set)
+			return true;
+	}
+	return false;
+}
+
+/* The expression that gives a target column; of a set, one of its values. */
+char *
+ref_expression(const Mapping *m, const MappingColumn *c)
+{
+	return c->is_set ? psprintf(SET_ALIAS ".migrate_x%d", ref_column_number(m, c->target)) : c->expression;
+}
+
+/*
+ * "FROM <rows>", each row of src as often as its sets have values, which are
+ * migrate_e.migrate_x<column>, ...: all sets side by side, as in a list of what is selected.
+ */
+char *
+ref_expanded_rows(const Mapping *m, const char *rows)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+	int			i = 0;
+
+	initStringInfo(&buf);
+	foreach(lc, m->columns)
+	{
+		const MappingColumn *c = lfirst(lc);
+
+		i++;
+		if (c->is_set)
+			appendStringInfo(&buf, "%s%s AS migrate_x%d", buf.len ? ", " : "", c->expression, i);
+	}
+	return buf.len == 0 ? (char *) rows : psprintf("%s CROSS JOIN LATERAL (SELECT %s) AS " SET_ALIAS, rows, buf.data);
+}
+
 /* The expression that gives a target column, cast to its type. */
 char *
 ref_cast_expression(const Mapping *m, const char *name)
@@ -110,7 +154,7 @@ ref_cast_expression(const Mapping *m, const char *name)
 
 	if (c == NULL)
 		elog(ERROR, "column \"%s\" of mapping " INT64_FORMAT " is not mapped", name, m->id);
-	return psprintf("(%s)::%s", c->expression, ref_target_type(m, name));
+	return psprintf("(%s)::%s", ref_expression(m, c), ref_target_type(m, name));
 }
 
 char *
@@ -368,7 +412,7 @@ ref_transition_rows(const Mapping *m, const char *table)
 	Relation	rel;
 
 	if (!m->whole_row)
-		return psprintf("%s AS " SOURCE_ALIAS, table);
+		return ref_expanded_rows(m, psprintf("%s AS " SOURCE_ALIAS, table));
 
 	/* by name: a partition's columns may stand in another order */
 	initStringInfo(&buf);
@@ -382,15 +426,31 @@ ref_transition_rows(const Mapping *m, const char *table)
 							 quote_identifier(NameStr(att->attname)));
 	}
 	relation_close(rel, NoLock);
-	return psprintf("%s AS migrate_r CROSS JOIN LATERAL "
-					"unnest(ARRAY[ROW(%s)::%s]) AS " SOURCE_ALIAS,
-					table, buf.data, quote_relation(m->source));
+	return ref_expanded_rows(m, psprintf("%s AS migrate_r CROSS JOIN LATERAL "
+										 "unnest(ARRAY[ROW(%s)::%s]) AS " SOURCE_ALIAS,
+										 table, buf.data, quote_relation(m->source)));
 }
 
+/* The source rows as they are. */
+char *
+ref_unexpanded_rows(const Mapping *m)
+{
+	return psprintf("%s AS " SOURCE_ALIAS, quote_relation(m->source));
+}
+
+/* The source rows, each as often as it has target rows. */
 char *
 ref_source_rows(const Mapping *m)
 {
-	return psprintf("%s AS " SOURCE_ALIAS, quote_relation(m->source));
+	return ref_expanded_rows(m, ref_unexpanded_rows(m));
+}
+
+/* The source rows as they are, those of a random share of the source's blocks; 0: of all. */
+char *
+ref_sampled_rows(const Mapping *m, double percent, bool repeatable)
+{
+	return percent <= 0 ? ref_unexpanded_rows(m) :
+		psprintf("%s TABLESAMPLE SYSTEM (%g)%s", ref_unexpanded_rows(m), percent, repeatable ? " REPEATABLE (1)" : "");
 }
 
 /* The key columns as expressions over the source row, each with the target's collation. */
@@ -541,7 +601,7 @@ ref_expression_list(const Mapping *m, bool named)
 	{
 		MappingColumn *c = lfirst(lc);
 
-		appendStringInfo(&buf, "%s%s", i++ ? ", " : "", c->expression);
+		appendStringInfo(&buf, "%s%s", i++ ? ", " : "", ref_expression(m, c));
 		if (named)
 			appendStringInfo(&buf, " AS migrate_c%d", i);
 	}

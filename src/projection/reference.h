@@ -10,6 +10,7 @@
 #include "catalog/mapping.h"
 
 #define KEYS_ALIAS "migrate_d"
+#define SET_ALIAS "migrate_e"
 
 /*
  * How a statement names key column i of its three kinds of rows: by
@@ -41,6 +42,11 @@ extern char *ref_one_key(const Mapping *m);
 extern const char *ref_and_condition(const char *condition);
 extern const char *ref_where_condition(const char *condition);
 extern char *ref_transition_rows(const Mapping *m, const char *table);
+extern bool ref_expands(const Mapping *m);
+extern char *ref_expression(const Mapping *m, const MappingColumn *c);
+extern char *ref_expanded_rows(const Mapping *m, const char *rows);
+extern char *ref_unexpanded_rows(const Mapping *m);
+extern char *ref_sampled_rows(const Mapping *m, double percent, bool repeatable);
 extern char *ref_source_rows(const Mapping *m);
 extern bool ref_dedupes(const Mapping *m);
 extern char *ref_moved_rows(const Mapping *m, const char *rows);

@@ -64,7 +64,7 @@ projection_copied_column(const Mapping *m, const char *column)
 
 /*
  * The source columns that the key is copied from, or stand for it in the key map, without what is the same for all
- * rows; false if something else goes into it.
+ * rows, or only tells the target rows of one source row apart; false if something else goes into it.
  */
 bool
 projection_key_sources(const Mapping *m, List **names)
@@ -81,7 +81,7 @@ projection_key_sources(const Mapping *m, List **names)
 			*names = lappend(*names, name);
 		else if (c != NULL && c->made_of != NIL)
 			*names = columns_add_names(*names, c->made_of);
-		else if (c == NULL || !c->constant)
+		else if (c == NULL || !(c->constant || c->is_set))
 			return false;
 	}
 	return *names != NIL;

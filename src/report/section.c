@@ -31,7 +31,7 @@ const Section report_sections[] =
 	"WHERE g.name = $1 AND b.kind = 'backfill' AND b.status = 'done' AND b.started_at > e.at ORDER BY b.job_id DESC LIMIT 1) j ON true "
 	"LEFT JOIN migrate_ext.verifications v ON v.mapping = r.mapping AND v.newest ORDER BY 1"},
 	{"Verification", "verification",
-	"SELECT mapping, target, started_at, source_rows, target_rows, filtered, rejected, deduplicated, "
+	"SELECT mapping, target, started_at, source_rows, target_rows, filtered, expanded, rejected, deduplicated, "
 	"pending, missing, extra, different, checksum_match, elapsed "
 	"FROM migrate_ext.verifications WHERE migration = $1 AND newest ORDER BY mapping"},
 	{"Shadow reads", "shadow_reads",

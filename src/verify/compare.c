@@ -32,6 +32,7 @@
 #include "copy/quarantine.h"
 #include "hash/sketch.h"
 #include "projection/projection.h"
+#include "projection/reference.h"
 #include "verify/compare.h"
 
 #define FETCH_ROWS 1000
@@ -149,6 +150,7 @@ typedef struct Side
 	int64		in_scope;
 	int64		rejected;
 	int64		duplicates;		/* which pass, and lost their key to others */
+	int64		expanded;		/* how many more they become than they are */
 	Datum		sketch;			/* bytea; 0: there was no row */
 	Checksum	checksum;
 } Side;
@@ -167,6 +169,7 @@ read_side(const Comparing *w, const char *sql, Side *side)
 	side->sketch = spi_get_copy(&scope, 0, 3);
 	side->rejected = spi_get_int8(0, 4);
 	side->duplicates = spi_get_int8(0, 5);
+	side->expanded = spi_get_int8(0, 6);
 	spi_close(&scope);
 	side->checksum = side->sketch != (Datum) 0 ? sketch_checksum(side->sketch) : (Checksum) {0, 0};
 }
@@ -303,11 +306,33 @@ find_differences(Comparing *w, ArrayType *keys, ComparedKeys which)
 	spi_close(&scope);
 }
 
+/*
+ * Finds the keys that the source has several times, of rows that are the same: each of them
+ * has found its row on the other side.
+ */
+static void
+find_repeated_keys(Comparing *w)
+{
+	SpiScope	scope;
+	uint64		n;
+
+	spi_open_owner(&scope, w->m->owner, w->m->time_zone);
+	n = spi_read(projection_repeated_keys(w->m, w->span), SPI_NO_ARGS);
+	for (uint64 i = 0; i < n; i++)
+	{
+		w->c->totals.missing += spi_get_int8(i, 6);
+		keep(w, &scope, i);
+	}
+	spi_close(&scope);
+}
+
 /* Joins all rows but those that are left out. */
 static void
 find_all_differences(Comparing *w)
 {
 	find_differences(w, w->without, w->without != NULL ? KEYS_LEFT_OUT : KEYS_ALL);
+	if (w->c->nseen == 0 && !ref_dedupes(w->m))
+		find_repeated_keys(w);
 }
 
 /*
@@ -374,7 +399,8 @@ note_sides(Verification *v, const Side *source, const Side *target)
 	v->source_rows = source->rows;
 	v->rejected = source->rejected;
 	v->deduplicated = source->duplicates;
-	v->filtered = source->rows - source->in_scope - source->rejected - source->duplicates;
+	v->expanded = source->expanded;
+	v->filtered = source->rows + source->expanded - source->in_scope - source->rejected - source->duplicates;
 	v->target_rows = target->in_scope;
 	v->source_checksum = source->checksum;
 	v->target_checksum = target->checksum;

@@ -41,6 +41,8 @@ add_range(Verification *v, const Verification *range)
 	v->target_rows += range->target_rows;
 	v->filtered += range->filtered;
 	v->rejected += range->rejected;
+	v->deduplicated += range->deduplicated;
+	v->expanded += range->expanded;
 	v->pending += range->pending;
 	v->missing += range->missing;
 	v->extra += range->extra;

@@ -49,8 +49,8 @@ verify_store(Comparison *c)
 static void
 emit(ReturnSetInfo *rsinfo, const Verification *v)
 {
-	Datum		values[13];
-	bool		nulls[13] = {false};
+	Datum		values[14];
+	bool		nulls[14] = {false};
 	int			i = 0;
 
 	values[i++] = Int64GetDatum(v->mapping_id);
@@ -67,6 +67,7 @@ emit(ReturnSetInfo *rsinfo, const Verification *v)
 	values[i] = LSNGetDatum(v->lsn);
 	nulls[i++] = !v->has_lsn;
 	values[i++] = IntervalPGetDatum(&v->elapsed);
+	values[i++] = Int64GetDatum(v->expanded);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 

@@ -90,7 +90,7 @@ SELECT migrate_map('bad', 'bad_source', 'bad_target', '{"id": "id", "amount": "c
 SELECT migrate_map('bad', 'bad_source', 'bad_target', '{"id": "id", "amount": "(SELECT name FROM bad_source LIMIT 1)"}');
 SELECT migrate_map('bad', 'bad_source', 'bad_target', '{"id": "max(id)"}');
 SELECT migrate_map('bad', 'bad_source', 'bad_target', '{"id": "row_number() OVER ()"}');
-SELECT migrate_map('bad', 'bad_source', 'bad_target', '{"id": "generate_series(1, 2)"}');
+SELECT migrate_map('bad', 'bad_source', 'bad_target', '{"id": "id", "amount": "generate_series(1, 2)"}');
 SELECT migrate_map('bad', 'bad_source', 'bad_target', '{"id": "id", "amount": "random()"}');
 \echo :LAST_ERROR_SQLSTATE
 SELECT migrate_map('bad', 'bad_source', 'bad_target', '{"id": "id", "name": "now()::text"}');
