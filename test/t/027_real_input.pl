@@ -164,10 +164,10 @@ my @databases = (
 			contact  => { key => ['id'], change => [qw(display mail)], twin => 'id', sql => 'mail varchar(200), domain text, display text NOT NULL, id uuid PRIMARY KEY' },
 			software => {
 				key    => ['name'],
-				change => [qw(version+details category contact bytes download labels)],
+				change => [qw(version+details category contact bytes download)],
 				twin   => 'name',
 				rename => 1,
-				sql    => 'labels text, download numeric(20,0), bytes bigint, contact uuid NOT NULL REFERENCES contact, category text NOT NULL REFERENCES category ON UPDATE CASCADE,
+				sql    => 'download numeric(20,0), bytes bigint, contact uuid NOT NULL REFERENCES contact, category text NOT NULL REFERENCES category ON UPDATE CASCADE,
 					version varchar(200) NOT NULL, details jsonb NOT NULL, name text PRIMARY KEY',
 				more => 'CREATE INDEX ON software (category); CREATE INDEX ON software (contact)',
 			},
@@ -176,6 +176,12 @@ my @databases = (
 				change => [qw(homepage checksum summary)],
 				sql    => q{software text PRIMARY KEY REFERENCES software ON DELETE CASCADE ON UPDATE CASCADE, checksum varchar(64) CHECK (checksum ~ '^[0-9a-f]*$'), homepage text, summary text,
 					CHECK (homepage IS NOT NULL OR checksum IS NOT NULL OR summary IS NOT NULL)},
+			},
+			software_tag => {
+				key    => [qw(software tag)],
+				change => [],
+				twin   => 'tag',
+				sql    => 'software text REFERENCES software ON DELETE CASCADE ON UPDATE CASCADE, tag varchar(100), PRIMARY KEY (software, tag)',
 			},
 			capability => {
 				key    => [qw(virtual software)],
@@ -202,14 +208,16 @@ my @databases = (
 			[ 'section', 'category', { name => 'name', area => 'area', title => 'title', full_title => q{area || ': ' || title} }, { name => 'name', area => 'area', title => 'title' } ],
 			[ 'maintainer', 'contact', { id => 'id', display => 'name', mail => 'address', domain => q{split_part(address, '@', 2)} }, { id => 'id', name => 'display', address => 'mail' } ],
 			[ 'package', 'software', { name => 'name', version => 'version', category => 'section', contact => 'maintainer', bytes => 'installed_size::bigint * 1024', download => 'size',
-					labels => q{array_to_string(tags, ', ')},
 					details => q{jsonb_build_object('epoch', epoch, 'priority', priority, 'architecture', architecture, 'multi_arch', multi_arch)} },
 				{ name => 'name', version => 'version', section => 'category', maintainer => 'contact', installed_size => '(bytes / 1024)::int', size => 'download::bigint',
-					tags => q{string_to_array(labels, ', ')}, epoch => q{(details ->> 'epoch')::int}, priority => q{details ->> 'priority'},
+					epoch => q{(details ->> 'epoch')::int}, priority => q{details ->> 'priority'},
 					architecture => q{details ->> 'architecture'}, multi_arch => q{details ->> 'multi_arch'} } ],
 			[ 'package', 'origin', { software => 'name', homepage => 'homepage', checksum => q{encode(sha256, 'hex')}, summary => 'summary' },
 				{ name => 'software', homepage => 'homepage', sha256 => q{decode(checksum, 'hex')}, summary => 'summary' },
 				'homepage IS NOT NULL OR sha256 IS NOT NULL OR summary IS NOT NULL' ],
+			# a row for each of the tags, which are an array on the old side
+			[ 'package', 'software_tag', { software => 'name', tag => 'unnest(tags)' },
+				{ name => 'software', tags => 'ARRAY(SELECT t.tag COLLATE "C" FROM next.software_tag t(s, tag) WHERE t.s = software ORDER BY 1)' } ],
 			[ 'provided', 'capability', { software => 'package', virtual => 'virtual', version => 'version' }, { package => 'software', virtual => 'virtual', version => 'version' }, undef, 'queue' ],
 			[ 'dependency', 'requirement', { software => 'package', kind => 'kind', place => 'position', choices => 'choices' },
 				{ package => 'software', kind => 'kind', position => 'place', choices => 'choices' } ],
@@ -413,7 +421,8 @@ sub definition
 		{
 			my $alias   = 'm' . ++$i;
 			my $reverse = $map->[3];
-			my $side    = '(SELECT ' . join(', ', map { "$reverse->{$_} AS \"$_\"" } sort keys %$reverse) . " FROM next.$map->[1])";
+			# a set has several rows for one, and gives the same for each of them
+			my $side    = '(SELECT DISTINCT ' . join(', ', map { "$reverse->{$_} AS \"$_\"" } sort keys %$reverse) . " FROM next.$map->[1])";
 			$from .= $from eq '' ? "$side $alias" : " LEFT JOIN $side $alias ON " . join(' AND ', map { "$alias.\"$_\" = m1.\"$_\"" } @key);
 			$column{$_} //= "$alias.\"$_\"" for keys %$reverse;
 		}
