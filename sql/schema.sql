@@ -36,7 +36,7 @@ CREATE TABLE migrate_ext.mapping (
 	reverse_of		bigint REFERENCES migrate_ext.mapping ON DELETE CASCADE,
 	source			regclass NOT NULL,
 	target			regclass NOT NULL,
-	key				text[] NOT NULL CHECK (cardinality(key) > 0),
+	key				text[] NOT NULL,
 	filter			text,
 	scope			text,
 	dedupe_by		text[] NOT NULL DEFAULT '{}',
@@ -52,6 +52,7 @@ CREATE TABLE migrate_ext.mapping (
 	CHECK ((direction = 'reverse') = (reverse_of IS NOT NULL))
 );
 CREATE INDEX ON migrate_ext.mapping (migration_id, mapping_id);
+COMMENT ON COLUMN migrate_ext.mapping.key IS 'target columns that identify a row; none: rows are told apart by all they hold, and counted';
 COMMENT ON TABLE migrate_ext.mapping IS 'a projection from source rows to target rows, with a key; the reverse direction is a mapping of its own';
 COMMENT ON COLUMN migrate_ext.mapping.filter IS 'condition over the source row (src)';
 COMMENT ON COLUMN migrate_ext.mapping.scope IS 'condition over the target row: which of the target''s rows this mapping answers for';
@@ -155,7 +156,7 @@ CREATE TABLE migrate_ext.dirty_key (
 	dirty_key_id	bigint GENERATED ALWAYS AS IDENTITY,
 	mapping_id		bigint NOT NULL,
 	key				jsonb,
-	reason			text NOT NULL CHECK (reason IN ('delete', 'error', 'queue', 'truncate', 'reconcile', 'repair', 'duplicate', 'lookup')),
+	reason			text NOT NULL CHECK (reason IN ('delete', 'error', 'queue', 'truncate', 'reconcile', 'repair', 'duplicate', 'lookup', 'copy')),
 	lookup			jsonb,
 	barrier			xid8,
 	sqlstate		text,
@@ -167,7 +168,7 @@ CREATE TABLE migrate_ext.dirty_key (
 	PRIMARY KEY (mapping_id, dirty_key_id)
 );
 COMMENT ON TABLE migrate_ext.dirty_key IS 'the target''s state for this key may be wrong: re-derive it from the source; append-only, so that no writer ever waits for another here';
-COMMENT ON COLUMN migrate_ext.dirty_key.key IS 'target key columns and values; null: any key may be wrong, compare all of them';
+COMMENT ON COLUMN migrate_ext.dirty_key.key IS 'target key columns and values, or "row" and a checksum where rows have no key; null: any key may be wrong, compare all of them';
 COMMENT ON COLUMN migrate_ext.dirty_key.lookup IS 'a row of a table that expressions read has changed: relation, columns that are compared, their values';
 COMMENT ON COLUMN migrate_ext.dirty_key.barrier IS 'of such a row: those who began before it may have read what was there before the change, and must have ended';
 COMMENT ON COLUMN migrate_ext.dirty_key.retry_at IS 'settling it has failed: the sync worker does not try again before';

@@ -313,6 +313,22 @@ keys_without(const Mapping *m, const char *sql, ArrayType *keys)
 	return left == 0 ? NULL : construct_array(elems, left, JSONBOID, -1, false, TYPALIGN_INT);
 }
 
+/* On the way back: what stands for the keys of rejected rows of the old side, which has none; NULL if there are no such rows. */
+static ArrayType *
+keys_of_images(const Mapping *m)
+{
+	ArrayType  *images = rejected_row_read_images(m->reverse_of);
+	ArrayType  *keys;
+	SpiScope	scope;
+
+	if (images == NULL)
+		return NULL;
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	keys = spi_get_jsonbs(&scope, spi_read(projection_keys_of_images(m), SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(images), false))));
+	spi_close(&scope);
+	return keys;
+}
+
 /*
  * The keys, as of the mapping's target, of rows that could not be stored and
  * still have no row on the new side, in the active snapshot.  NULL if there are
@@ -321,8 +337,8 @@ keys_without(const Mapping *m, const char *sql, ArrayType *keys)
 ArrayType *
 quarantine_standing(const Mapping *m)
 {
-	ArrayType  *keys = m->reverse ? rejected_row_read_source_keys(m->reverse_of, m->key) :
-		rejected_row_read_keys(m->id, NULL);
+	ArrayType  *keys = !m->reverse ? rejected_row_read_keys(m->id, NULL) : ref_is_multiset(m) ? keys_of_images(m) :
+		rejected_row_read_source_keys(m->reverse_of, m->key);
 
 	if (keys == NULL || mapping_is_in_place(m))
 		return NULL;

@@ -22,10 +22,12 @@
 #include "base/compat.h"
 #include "base/quote.h"
 #include "base/spi.h"
+#include "catalog/dirty_key.h"
 #include "catalog/mapping.h"
 #include "copy/range_plan.h"
 #include "projection/key.h"
 #include "projection/projection.h"
+#include "projection/reference.h"
 
 /* A leaf is cut into about this many ranges, for workers to share. */
 #define RANGES_PER_LEAF 64
@@ -121,7 +123,7 @@ list_leaves(Oid source)
 static char *
 find_key_column(const Mapping *m)
 {
-	char	   *name = projection_copied_column(m, linitial(m->key));
+	char	   *name = ref_is_multiset(m) ? NULL : projection_copied_column(m, linitial(m->key));
 	HeapTuple	tuple = name ? SearchSysCacheAttName(m->source, name) : NULL;
 	bool		usable = false;
 
@@ -196,6 +198,31 @@ mapping_of(int64 migration_id, Oid source)
 	elog(ERROR, "nothing maps relation %u", source);
 }
 
+/*
+ * Rows of a source are copied, once more perhaps.  One that has no key is not known again by the
+ * copy: at its end it is counted, and what is too much goes.
+ */
+static void
+count_later(int64 migration_id, Oid source)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(migration_id, MAPPING_FORWARD))
+	{
+		const Mapping *m = lfirst(lc);
+		SpiScope	scope;
+		bool		any;
+
+		if (m->source != source || !ref_is_multiset(m))
+			continue;
+		spi_open_owner(&scope, m->owner, m->time_zone);
+		any = spi_run(projection_target_exists(m), SPI_NO_ARGS) > 0;
+		spi_close(&scope);
+		if (any)
+			dirty_key_add_every(m->id, "copy", NULL);
+	}
+}
+
 /* Makes the ranges of leaves that have none; were there any? */
 bool
 range_plan_make(int64 job_id, int64 migration_id)
@@ -214,6 +241,7 @@ range_plan_make(int64 job_id, int64 migration_id)
 			if (job_range_exists(job_id, lfirst_oid(leaf)))
 				continue;
 			plan_leaf(job_id, stages[i], mapping_of(migration_id, source), lfirst_oid(leaf));
+			count_later(migration_id, source);
 			added = added || job_range_exists(job_id, lfirst_oid(leaf));
 		}
 	}
@@ -238,7 +266,10 @@ range_plan_holds(const JobRange *range, int64 migration_id)
 	{
 		job_range_delete(range->job_id, range->extent.relation);
 		if (attached)
+		{
 			plan_leaf(range->job_id, range->stage, mapping_of(migration_id, range->source), range->extent.relation);
+			count_later(migration_id, range->source);
+		}
 	}
 	return same_file;
 }

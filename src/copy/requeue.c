@@ -106,7 +106,7 @@ values_of(const Lookup *l, ArrayType *changes, bool *found)
 
 /*
  * The keys that noted changes of tables concern, which the mapping's expressions read,
- * become dirty; false if the mapping does not read some of them so any more.
+ * become dirty; false if that is not enough, as where the mapping does not read some of them so any more.
  */
 bool
 requeue_changes(const Mapping *m, const Datum *changes, int n)
@@ -116,6 +116,8 @@ requeue_changes(const Mapping *m, const Datum *changes, int n)
 	ListCell   *lc;
 	bool		all = true;
 
+	if (ref_is_multiset(m))
+		return n == 0;			/* what the rows were like before is not known */
 	foreach(lc, n > 0 ? lookup_list(m) : NIL)
 	{
 		Lookup	   *l = lfirst(lc);

@@ -25,6 +25,10 @@
  * Step 2 may wait, as long as the transaction holds no source row: a dual
  * write gives a target row up by itself (see limit_lock_wait).
  *
+ * Rows without keys are counted: where the source has one more often than the target, as many
+ * are inserted, and the other way round.  No row needs a lock for that, as nobody but a
+ * sync writes the target (their writes are always queued), one sync at a time: see lock_tables.
+ *
  * Not while batches of a copy may be uncommitted: step 2 would not see the row
  * that such a batch brings back.  See sync_must_wait.
  *
@@ -56,6 +60,9 @@
 #include "copy/sync.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
+
+/* Tells the advisory lock of a mapping without keys from others. */
+#define COUNTING_LOCK_FIELD 79
 
 /* A distinct key with the queue rows that name it. */
 typedef struct DirtyEntry
@@ -199,6 +206,11 @@ settle(const Settlement *s)
 
 	for (int i = 0; i < s->n; i++)
 		which[i] = i;
+	if (ref_is_multiset(s->m))
+	{
+		run_all(projection_settle_rows(s->m), key_array(s, which, s->n));
+		return;
+	}
 	present = partition(s, projection_find_source(s->m), which, s->n);
 	appeared = settle_absent(s, which + present, s->n - present);
 	settle_present(s, which, present + appeared);
@@ -395,7 +407,8 @@ expand_every(const Mapping *m)
 	PushActiveSnapshot(GetLatestSnapshot());
 	without = quarantine_standing(m);
 	PopActiveSnapshot();
-	requeue_found(m, projection_compare(m, false, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL, NULL), without, 2, "reconcile");
+	requeue_found(m, ref_is_multiset(m) ? projection_compare_multisets(m, false, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL) :
+				  projection_compare(m, false, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL, NULL), without, 2, "reconcile");
 }
 
 /* Rows of the queue that name no key. */
@@ -508,13 +521,18 @@ settle_every(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
 /*
  * Locks the two tables as the settling will, or says that somebody keeps them.
  * Who changes the direction of the migration locks them, too, and settles what
- * is left: it must not meet keys that we have taken and not settled yet.
+ * is left: it must not meet keys that we have taken and not settled yet.  Two syncs that
+ * count the same rows without keys would both insert what is missing.
  */
 static bool
 lock_tables(const Mapping *m)
 {
-	return ConditionalLockRelationOid(m->source, RowShareLock) &&
-		ConditionalLockRelationOid(m->target, RowExclusiveLock);
+	LOCKTAG		tag;
+
+	if (!ConditionalLockRelationOid(m->source, RowShareLock) || !ConditionalLockRelationOid(m->target, RowExclusiveLock))
+		return false;
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (m->id >> 32), (uint32) m->id, COUNTING_LOCK_FIELD);
+	return !ref_is_multiset(m) || LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 /*
@@ -527,6 +545,16 @@ sync_must_wait(const Migration *g)
 	Job		   *job = job_find_open(g->id, "backfill");
 
 	return job != NULL && strcmp(job->step, "drain") != 0 && strcmp(job->step, "index") != 0;
+}
+
+/*
+ * Is a mapping to be copied first?  Rows without keys that a sync has brought would be brought
+ * by the copy again.
+ */
+static bool
+waits_for_copy(const Migration *g, const Mapping *m)
+{
+	return ref_is_multiset(m) && !mapping_is_settled(m) && job_find_open(g->id, "backfill") == NULL;
 }
 
 /* Has a key a null in it?  No row can be found by it. */
@@ -615,13 +643,17 @@ settle_batch(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
 bool
 sync_batch(const Migration *g, const Mapping *m, SyncStretch *stretch, SyncResult *result)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext sync",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
+	MemoryContext context;
+	MemoryContext old;
 	DirtyKeyBatch batch = {0};
-	int			level = NewGUCNestLevel();
+	int			level;
 	int			n;
 
+	if (waits_for_copy(g, m))
+		return false;
+	context = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext sync", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	level = NewGUCNestLevel();
 	(void) set_config_option("lock_timeout",
 							 setting_text(g->settings, "lock_timeout"),
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

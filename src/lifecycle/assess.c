@@ -147,6 +147,10 @@ assess_columns(List **findings, const Mapping *m)
 			psprintf("of several rows with one key of %s only the first by \"dedupe_by\" is moved: writes are queued for a sync, which looks at all of them",
 					 name_relation(m->target)),
 			"migrate_rejected lists the others; setting sync_interval says how far the target may be behind.");
+	else if (ref_is_multiset(m))
+		assess_add(findings, "info", name_relation(m->source),
+			psprintf("rows of %s have no key: their writes are queued, and each batch of a sync counts rows of both tables", name_relation(m->target)),
+			"Give the target a key, if there is one, and name it in \"key\": a dirty key is then found by an index.");
 	else if (!projection_source_is_unique(m, false))
 		assess_add(findings, "warning", name_relation(m->source),
 			psprintf("no unique index on the source shows that only one row has each key of %s",
@@ -388,6 +392,13 @@ assess_reverse(List **findings, const Mapping *m)
 	char	   *lost;
 	List	   *uncovered;
 
+	if (r == NULL && ref_is_multiset(m) && !ref_expands(m))
+	{
+		assess_add(findings, "warning", name_relation(m->target),
+			psprintf("what is written to it after the cutover is not written back: its rows have no key, and do not tell all columns of %s", name_relation(m->source)),
+			"Copy all columns of the source, or give \"reverse\" for the others.");
+		return;
+	}
 	if (r == NULL && ref_expands(m))
 	{
 		assess_add(findings, "warning", name_relation(m->target),

@@ -189,6 +189,30 @@ check_key_mapped(const Mapping *m)
 	}
 }
 
+/* Raises where rows without keys cannot be counted. */
+static void
+check_multiset(const Mapping *m)
+{
+	ListCell   *lc;
+
+	if (ref_is_multiset(m) && (mapping_is_in_place(m) || m->dedupe_by != NIL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a mapping %s needs a key", mapping_is_in_place(m) ? "in place" : "with \"dedupe_by\""),
+				 errhint("Name the columns of a unique index in \"key\".")));
+	foreach(lc, mapping_list(m->migration_id, MAPPING_FORWARD))
+	{
+		const Mapping *other = lfirst(lc);
+
+		if (other->target == m->target && (ref_is_multiset(m) || ref_is_multiset(other)))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("target %s has two mappings, and rows without a key", name_relation(m->target)),
+					 errdetail("Nobody could tell whose row it is."),
+					 errhint("Give it a key with a constant that tells the sources apart.")));
+	}
+}
+
 /* Raises for sets that cannot be told apart, or cannot be. */
 static void
 check_sets(const Mapping *m)
@@ -218,7 +242,7 @@ check_sets(const Mapping *m)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("\"dedupe_by\" cannot be used with a set"),
 				 errhint("Let the expression of column \"%s\" give each value once.", set)));
-	if (!in_key)
+	if (!in_key && !ref_is_multiset(m))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("column \"%s\" of target %s is a set, and no column of the key is", set, name_relation(m->target)),
@@ -523,7 +547,12 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key))
 		r->key = key_primary(m->source);
 	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key))
-		return NULL;
+	{
+		/* rows of which all is known can be counted */
+		if (!ref_is_multiset(m) || ref_expands(m) || !projection_covers_all(r))
+			return NULL;
+		r->key = NIL;
+	}
 	if (filter != NULL)
 		r->scope = expression_condition_over_target(filter, m->source);
 	r->clears = !mapping_is_in_place(r) && rows_are_owned(r, m->filter);
@@ -651,6 +680,7 @@ migrate_map(PG_FUNCTION_ARGS)
 	}
 	if (!PG_ARGISNULL(6))
 		read_dedupe(m, text_arg(fcinfo, 6));
+	check_multiset(m);
 	check_sets(m);
 	m->scope = discriminator(m, TARGET_ALIAS);
 	m->id = mapping_insert(m);

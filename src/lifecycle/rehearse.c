@@ -35,6 +35,7 @@
 #include "lifecycle/phase.h"
 #include "lifecycle/swap.h"
 #include "projection/projection.h"
+#include "projection/reference.h"
 #include "verify/sample.h"
 
 /* Keys that are tried at once; those of a batch that fails are tried by halves. */
@@ -223,7 +224,7 @@ try_sample(void *arg)
 	}
 	else
 	{
-		r->statements = projection_upsert_keys(r->m);
+		r->statements = ref_is_multiset(r->m) ? projection_settle_rows(r->m) : projection_upsert_keys(r->m);
 		own_ddl_run(work_drop_keys, r);
 	}
 	spi_change("SET CONSTRAINTS ALL IMMEDIATE", SPI_NO_ARGS);

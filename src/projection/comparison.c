@@ -24,14 +24,11 @@
 /* Of so many columns rows are chosen that stand out. */
 #define MAX_STRATA_COLUMNS 100
 
-/* More arguments than this do not fit into a function call: use a row. */
-#define MAX_CHECKSUM_ARGS 90
-
 /* The call of the aggregate for a list of n values. */
 char *
 projection_checksum_call(const char *values, int n)
 {
-	return psprintf(n > MAX_CHECKSUM_ARGS ? "%s.migrate_checksum(ROW(%s))" : "%s.migrate_checksum(%s)",
+	return psprintf(n > REF_MAX_ARGUMENTS ? "%s.migrate_checksum(ROW(%s))" : "%s.migrate_checksum(%s)",
 					quote_extension_schema(), values);
 }
 
@@ -70,9 +67,9 @@ join_keys(const Mapping *m, const char *rows, KeyForm form, const char *alias)
 static char *
 sketch_call(const Mapping *m, int cells, const char *keys, const char *values)
 {
-	return psprintf(list_length(m->columns) + list_length(m->key) > MAX_CHECKSUM_ARGS ?
+	return psprintf(list_length(m->columns) + ref_key_length(m) > REF_MAX_ARGUMENTS ?
 					"migrate_ext.sketch(%d, %d, %s, ROW(%s))" : "migrate_ext.sketch(%d, %d, %s, %s)",
-					cells, list_length(m->key), keys, values);
+					cells, ref_key_length(m), keys, values);
 }
 
 /*
@@ -282,7 +279,7 @@ row_checksum_call(const Mapping *m, const char *alias)
 {
 	char	   *columns = numbered_columns(m, alias, false);
 
-	if (list_length(m->columns) > MAX_CHECKSUM_ARGS)
+	if (list_length(m->columns) > REF_MAX_ARGUMENTS)
 		columns = psprintf("ROW(%s)", columns);
 	return m->canonical ? psprintf("migrate_ext.canonical_row_checksum(%s)", columns) :
 		psprintf("%s.migrate_row_checksum(%s)", quote_extension_schema(), columns);
@@ -412,27 +409,40 @@ projection_ambiguous_keys(const Mapping *m)
 	return buf.data;
 }
 
+/* Which rows of a side take part in a comparison of multisets: those of checksums $1, or the others; none: all. */
+static const char *
+chosen_rows(const Mapping *m, const char *alias, bool is_source, ComparedKeys which)
+{
+	if (which == KEYS_ALL || (which == KEYS_LEFT_OUT && is_source == m->reverse))
+		return "";
+	return psprintf(" WHERE %s %s (SELECT migrate_j ->> " REF_ROW_KEY " FROM unnest($1) AS migrate_j)", row_checksum_call(m, alias),
+					which == KEYS_GIVEN ? "IN" : "NOT IN");
+}
+
 /*
- * Compare: the rows that one side has more often than the other, as (kind, null,
- * null, source row, target row, how many more); the rows are null unless values is set.
+ * Compare: the rows that one side has more often than the other, as projection_compare gives
+ * them, and how many more; the rows are null unless values is set.  The key is that of a
+ * mapping that has none.
  */
 char *
-projection_compare_multisets(const Mapping *m, bool values)
+projection_compare_multisets(const Mapping *m, bool values, ComparedKeys which)
 {
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfoString(&buf, "SELECT CASE WHEN sum(migrate_n) > 0 THEN 'missing' ELSE 'extra' END, NULL::jsonb, NULL::text[], "
-						   "CASE WHEN sum(migrate_n) > 0 THEN (array_agg(migrate_image))[1] END, "
-						   "CASE WHEN sum(migrate_n) < 0 THEN (array_agg(migrate_image))[1] END, abs(sum(migrate_n)) FROM (");
+	appendStringInfo(&buf, "SELECT CASE WHEN sum(migrate_n) > 0 THEN 'missing' ELSE 'extra' END, %s, NULL::text[], "
+					 "CASE WHEN sum(migrate_n) > 0 THEN (array_agg(migrate_image))[1] END, "
+					 "CASE WHEN sum(migrate_n) < 0 THEN (array_agg(migrate_image))[1] END, "
+					 "CASE WHEN sum(migrate_n) > 0 THEN migrate_h END, CASE WHEN sum(migrate_n) < 0 THEN migrate_h END, abs(sum(migrate_n)) FROM (",
+					 m->id != 0 ? "jsonb_build_object(" REF_ROW_KEY ", migrate_h)" : "NULL::jsonb");
 	for (int side = 0; side < 2; side++)
 	{
 		const char *alias = side == 0 ? "s" : "t";
 
 		appendStringInfo(&buf, "SELECT %s AS migrate_h, %d AS migrate_n, %s AS migrate_image FROM ", row_checksum_call(m, alias), side == 0 ? 1 : -1,
 						 values ? side_json(m, alias, "true") : "NULL::jsonb");
-		appendStringInfo(&buf, "(%s) AS %s%s", side == 0 ? projection_source_columns(m) : projection_target_columns(m), alias,
-						 side == 0 ? " UNION ALL " : "");
+		appendStringInfo(&buf, "(%s) AS %s%s%s", side == 0 ? projection_source_columns(m) : projection_target_columns(m), alias,
+						 chosen_rows(m, alias, side == 0, which), side == 0 ? " UNION ALL " : "");
 	}
 	appendStringInfoString(&buf, ") AS migrate_x GROUP BY migrate_h HAVING sum(migrate_n) <> 0");
 	return buf.data;
@@ -456,6 +466,8 @@ projection_has_key_order(const Mapping *m)
 {
 	ListCell   *lc;
 
+	if (ref_is_multiset(m))
+		return false;
 	foreach(lc, m->key)
 	{
 		TypeCacheEntry *entry = lookup_type_cache(get_atttype(m->target, ref_target_attnum(m, lfirst(lc))), TYPECACHE_GT_OPR);

@@ -198,17 +198,19 @@ names_of(Oid target, ArrayType *array)
 	return names;
 }
 
-/* The key given, or the primary key; raises if there is no usable one. */
+/* The key given, NIL if it has no columns, or the primary key; raises if there is no usable one. */
 List *
 key_resolve(Oid target, ArrayType *array)
 {
 	List	   *names = array ? names_of(target, array) : key_primary(target);
 
+	if (names == NIL && array != NULL)
+		return NIL;				/* rows shall be told apart by all they hold */
 	if (names == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("target %s has no primary key", name_relation(target)),
-				 errhint("Give it one, or name the columns of a unique index in \"key\".")));
+				 errhint("Give it one, or name the columns of a unique index in \"key\"; with key => '{}' rows are counted, and told apart by all they hold.")));
 	if (!key_is_usable(target, names))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),

@@ -304,7 +304,7 @@ projection_key_range(const Mapping *m, const Extent *e)
 char *
 projection_copy(const Mapping *m, const Extent *e, bool optimistic)
 {
-	char	   *conflict = optimistic ? "" : psprintf("ON CONFLICT (%s) DO NOTHING", ref_key_columns(m));
+	char	   *conflict = optimistic || ref_is_multiset(m) ? "" : psprintf("ON CONFLICT (%s) DO NOTHING", ref_key_columns(m));
 
 	return psprintf("INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE "
 					"SELECT %s FROM %s WHERE %s%s %s",
@@ -563,6 +563,48 @@ List *
 projection_upsert_keys(const Mapping *m)
 {
 	return upsert_rows(m, ref_moved_rows(m, source_of_keys(m, m->filter)));
+}
+
+/*
+ * Sync of rows without keys: lets the target hold each row, of those with checksums $1, as
+ * often as the source does.  First what is too much goes, then what is missing comes.
+ */
+List *
+projection_settle_rows(const Mapping *m)
+{
+	char	   *keys = psprintf("(SELECT migrate_k1 FROM %s)", ref_key_set(m));
+	char	   *source_key = ref_key(m, KEY_OF_SOURCE, NULL, 0);
+	char	   *target_key = ref_key(m, KEY_OF_TARGET, TARGET_ALIAS, 0);
+	char	   *numbered = "row_number() OVER (PARTITION BY %s) AS migrate_n";
+	char	   *source_number = psprintf(numbered, source_key);
+	char	   *target_number = psprintf(numbered, target_key);
+	char	   *from_source = psprintf("FROM %s WHERE %s IN %s%s", ref_source_rows(m), source_key, keys, ref_and_condition(m->filter));
+	char	   *from_target = psprintf("FROM %s AS " TARGET_ALIAS " WHERE %s IN %s%s", quote_relation(m->target), target_key, keys,
+									   ref_and_condition(m->scope));
+	StringInfoData values;
+
+	initStringInfo(&values);
+	for (int i = 1; i <= list_length(m->columns); i++)
+		appendStringInfo(&values, "%smigrate_p.migrate_c%d", i > 1 ? ", " : "", i);
+	return list_make2(psprintf("DELETE FROM %s AS " TARGET_ALIAS " USING (SELECT " TARGET_ALIAS ".tableoid AS migrate_table, " TARGET_ALIAS ".ctid AS migrate_row, "
+							   "%s AS migrate_k, %s %s) AS migrate_h "
+							   "WHERE " TARGET_ALIAS ".tableoid = migrate_h.migrate_table AND " TARGET_ALIAS ".ctid = migrate_h.migrate_row "
+							   "AND NOT EXISTS (SELECT FROM (SELECT %s AS migrate_k, %s %s) AS migrate_p "
+							   "WHERE migrate_p.migrate_k = migrate_h.migrate_k AND migrate_p.migrate_n = migrate_h.migrate_n)",
+							   quote_relation(m->target), target_key, target_number, from_target, source_key, source_number, from_source),
+					  psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM (SELECT %s, %s AS migrate_k, %s %s) AS migrate_p "
+							   "WHERE NOT EXISTS (SELECT FROM (SELECT %s AS migrate_k, %s %s) AS migrate_h "
+							   "WHERE migrate_h.migrate_k = migrate_p.migrate_k AND migrate_h.migrate_n = migrate_p.migrate_n)",
+							   quote_relation(m->target), ref_column_list(m, ""), values.data, ref_expression_list(m, true), source_key, source_number, from_source,
+							   target_key, target_number, from_target));
+}
+
+/* The keys, of the target, of row images $1, a jsonb[], of the target, which has no key. */
+char *
+projection_keys_of_images(const Mapping *m)
+{
+	return psprintf("SELECT DISTINCT %s FROM unnest($1) AS migrate_j CROSS JOIN LATERAL jsonb_populate_record(NULL::%s, migrate_j) AS " TARGET_ALIAS,
+					ref_key_json(m, KEY_OF_TARGET, TARGET_ALIAS), quote_relation(m->target));
 }
 
 /* Rehearsal in place: the whole rows of keys $1 as they would be, into another table of the same form. */

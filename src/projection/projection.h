@@ -68,6 +68,8 @@ extern char *projection_duplicates_of_keys(const Mapping *m);
 extern char *projection_null_keys(const Mapping *m);
 extern char *projection_duplicated_keys(const Mapping *m);
 extern List *projection_replace_keys(const Mapping *m);
+extern List *projection_settle_rows(const Mapping *m);
+extern char *projection_keys_of_images(const Mapping *m);
 extern List *projection_delete_keys(const Mapping *m, bool unprojected_only);
 
 /* Which keys are compared; $1 is a jsonb[] of those left out, or given. */
@@ -102,7 +104,7 @@ extern char *projection_edge_keys(const Mapping *m, double percent);
 extern char *projection_read_row(const Mapping *m, bool target);
 extern char *projection_recent_keys(const Mapping *m);
 extern char *projection_keys_by_hash(const Mapping *m);
-extern char *projection_compare_multisets(const Mapping *m, bool values);
+extern char *projection_compare_multisets(const Mapping *m, bool values, ComparedKeys which);
 extern char *projection_ambiguous_keys(const Mapping *m);
 extern char *projection_repeated_keys(const Mapping *m, const KeySpan *span);
 extern char *projection_source_columns(const Mapping *m);

@@ -68,6 +68,42 @@ ref_is_key(const Mapping *m, const char *name)
 	return false;
 }
 
+/*
+ * Have the target's rows no key?  Then a row is told from others by all it holds, as a multiset
+ * counts it: what stands for a key is the row's checksum.
+ */
+bool
+ref_is_multiset(const Mapping *m)
+{
+	return m->key == NIL;
+}
+
+/* The number of values that a key has. */
+int
+ref_key_length(const Mapping *m)
+{
+	return ref_is_multiset(m) ? 1 : list_length(m->key);
+}
+
+/* The checksum of a row's mapped columns, as a text whose collation is known. */
+static char *
+row_checksum(const Mapping *m, KeyForm form, const char *alias)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, m->columns)
+	{
+		const char *name = ((MappingColumn *) lfirst(lc))->target;
+
+		appendStringInfo(&buf, "%s%s", buf.len ? ", " : "",
+						 form == KEY_OF_SOURCE ? ref_cast_expression(m, name) : psprintf("%s.%s", alias, quote_identifier(name)));
+	}
+	return psprintf(list_length(m->columns) > REF_MAX_ARGUMENTS ? "%s.migrate_row_checksum(ROW(%s)) COLLATE pg_catalog.\"C\"" :
+					"%s.migrate_row_checksum(%s) COLLATE pg_catalog.\"C\"", quote_extension_schema(), buf.data);
+}
+
 /* A key column's equality operator, qualified: citext's is not text's. */
 char *
 ref_key_operator(const Mapping *m, const char *name)
@@ -160,8 +196,11 @@ ref_cast_expression(const Mapping *m, const char *name)
 char *
 ref_key(const Mapping *m, KeyForm form, const char *alias, int i)
 {
-	const char *name = list_nth(m->key, i);
+	const char *name;
 
+	if (ref_is_multiset(m) && form != KEY_OF_SET)
+		return row_checksum(m, form, alias);
+	name = form != KEY_OF_SET ? list_nth(m->key, i) : NULL;
 	switch (form)
 	{
 		case KEY_OF_SOURCE:
@@ -197,9 +236,13 @@ bare_column(const Mapping *m, const char *name)
 bool
 ref_may_be_null(const Mapping *m, KeyForm form, int i)
 {
-	const char *name = list_nth(m->key, i);
-	const char *column = form == KEY_OF_TARGET ? name : projection_copied_column(m, name);
+	const char *name;
+	const char *column;
 
+	if (ref_is_multiset(m))
+		return false;
+	name = list_nth(m->key, i);
+	column = form == KEY_OF_TARGET ? name : projection_copied_column(m, name);
 	if (column == NULL && projection_column(m, name)->constant)
 		return false;
 	return column == NULL || !column_is_not_null(form == KEY_OF_TARGET ? m->target : m->source, column);
@@ -213,7 +256,7 @@ ref_may_be_null(const Mapping *m, KeyForm form, int i)
 char *
 ref_key_operand(const Mapping *m, KeyForm form, const char *alias, int i)
 {
-	char	   *column = form == KEY_OF_SOURCE ? bare_column(m, list_nth(m->key, i)) : NULL;
+	char	   *column = form == KEY_OF_SOURCE && !ref_is_multiset(m) ? bare_column(m, list_nth(m->key, i)) : NULL;
 
 	return column != NULL ? psprintf(SOURCE_ALIAS ".%s", quote_identifier(column)) : ref_key(m, form, alias, i);
 }
@@ -302,6 +345,8 @@ ref_keys_equal(const Mapping *m, KeyForm left, const char *left_alias,
 {
 	StringInfoData buf;
 
+	if (ref_is_multiset(m))
+		return psprintf("%s OPERATOR(pg_catalog.=) %s", ref_key(m, left, left_alias, 0), ref_key(m, right, right_alias, 0));
 	initStringInfo(&buf);
 	for (int i = 0; i < list_length(m->key); i++)
 	{
@@ -328,6 +373,8 @@ ref_key_json(const Mapping *m, KeyForm form, const char *alias)
 {
 	StringInfoData buf;
 
+	if (ref_is_multiset(m))
+		return psprintf("jsonb_build_object(" REF_ROW_KEY ", %s)", ref_key(m, form, alias, 0));
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "jsonb_build_object(");
 	for (int i = 0; i < list_length(m->key); i++)
@@ -350,7 +397,7 @@ ref_key_list(const Mapping *m, KeyForm form, const char *alias)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	for (int i = 0; i < list_length(m->key); i++)
+	for (int i = 0; i < ref_key_length(m); i++)
 		appendStringInfo(&buf, "%s%s", i ? ", " : "", ref_key(m, form, alias, i));
 	return buf.data;
 }
@@ -361,6 +408,8 @@ key_columns_of(const Mapping *m, const char *key)
 {
 	StringInfoData buf;
 
+	if (ref_is_multiset(m))
+		return psprintf("(%s ->> " REF_ROW_KEY ") COLLATE pg_catalog.\"C\" AS migrate_k1", key);
 	initStringInfo(&buf);
 	for (int i = 0; i < list_length(m->key); i++)
 	{
@@ -535,9 +584,9 @@ ref_projected_keys(const Mapping *m, const char *rows, const char *alias)
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "(SELECT ");
-	for (int i = 0; i < list_length(m->key); i++)
-		appendStringInfo(&buf, "%s%s%s AS migrate_k%d", i ? ", " : "",
-						 ref_key(m, KEY_OF_SOURCE, NULL, i), ref_collation(m, list_nth(m->key, i)), i + 1);
+	for (int i = 0; i < ref_key_length(m); i++)
+		appendStringInfo(&buf, "%s%s%s AS migrate_k%d", i ? ", " : "", ref_key(m, KEY_OF_SOURCE, NULL, i),
+						 ref_is_multiset(m) ? "" : ref_collation(m, list_nth(m->key, i)), i + 1);
 	appendStringInfo(&buf, " FROM %s%s) AS %s", rows, ref_where_condition(m->filter), alias);
 	return buf.data;
 }

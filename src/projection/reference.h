@@ -12,6 +12,12 @@
 #define KEYS_ALIAS "migrate_d"
 #define SET_ALIAS "migrate_e"
 
+/* More arguments than this do not fit into a function call, with some to spare: use a row. */
+#define REF_MAX_ARGUMENTS 90
+
+/* How a key that travels names what stands for it where rows have none, as a literal. */
+#define REF_ROW_KEY "'row'"
+
 /*
  * How a statement names key column i of its three kinds of rows: by
  * expression over src, as a column of migrate_t, as a column of migrate_d or
@@ -27,6 +33,8 @@ typedef enum KeyForm
 extern AttrNumber ref_target_attnum(const Mapping *m, const char *name);
 extern char *ref_target_type(const Mapping *m, const char *name);
 extern bool	ref_is_key(const Mapping *m, const char *name);
+extern bool ref_is_multiset(const Mapping *m);
+extern int	ref_key_length(const Mapping *m);
 extern char *ref_key_operator(const Mapping *m, const char *name);
 extern const char *ref_collation(const Mapping *m, const char *name);
 extern char *ref_cast_expression(const Mapping *m, const char *name);

@@ -246,24 +246,28 @@ count_difference(Comparing *w, const SpiScope *scope, uint64 row)
 	char	   *kind = TextDatumGetCString(spi_get_datum(row, 1));
 	Datum		key = spi_get_datum(row, 2);
 	bool		in_queue = key_set_has(&w->pending, key);
+	int64		n = ref_is_multiset(w->m) ? spi_get_int8(row, 8) : 1;
 
 	if (key_set_has(&w->rejected, key))
 	{
-		v->rejected++;
+		v->rejected += n;
 		return;
 	}
 	w->c->nseen++;
 	if (in_queue || (strcmp(kind, "missing") == 0 && !w->m->complete && !w->m->reverse))
 	{
-		v->pending += in_queue && w->c->queue_counted && !w->pending.every ? 0 : 1;
-		checksum_add(&v->pending_checksum, row_checksum(row, 6));
-		checksum_subtract(&v->pending_checksum, row_checksum(row, 7));
+		v->pending += in_queue && w->c->queue_counted && !w->pending.every ? 0 : n;
+		for (int64 i = 0; i < n; i++)
+		{
+			checksum_add(&v->pending_checksum, row_checksum(row, 6));
+			checksum_subtract(&v->pending_checksum, row_checksum(row, 7));
+		}
 		return;
 	}
 	if (strcmp(kind, "missing") == 0)
-		v->missing++;
+		v->missing += n;
 	else if (strcmp(kind, "extra") == 0)
-		v->extra++;
+		v->extra += n;
 	else
 		v->different++;
 	keep(w, scope, row);
@@ -282,7 +286,8 @@ find_differences(Comparing *w, ArrayType *keys, ComparedKeys which)
 	if (!w->pending_known)
 		(void) read_pending(w);
 	spi_open_owner(&scope, w->m->owner, w->m->time_zone);
-	plan = SPI_prepare(projection_compare(w->m, w->options->values, which, w->span), which != KEYS_ALL ? 1 : 0, (Oid[]) {JSONBARRAYOID});
+	plan = SPI_prepare(ref_is_multiset(w->m) ? projection_compare_multisets(w->m, w->options->values, which) :
+					   projection_compare(w->m, w->options->values, which, w->span), which != KEYS_ALL ? 1 : 0, (Oid[]) {JSONBARRAYOID});
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a comparison: %s", SPI_result_code_string(SPI_result));
 	portal = SPI_cursor_open(NULL, plan, &arg, NULL, true);
@@ -331,7 +336,7 @@ static void
 find_all_differences(Comparing *w)
 {
 	find_differences(w, w->without, w->without != NULL ? KEYS_LEFT_OUT : KEYS_ALL);
-	if (w->c->nseen == 0 && !ref_dedupes(w->m))
+	if (w->c->nseen == 0 && !ref_dedupes(w->m) && !ref_is_multiset(w->m))
 		find_repeated_keys(w);
 }
 
@@ -342,10 +347,13 @@ find_all_differences(Comparing *w)
 static bool
 find_by_sketch(Comparing *w, Side *source, Side *target)
 {
-	ArrayType  *numbers = sketch_difference(source->sketch, target->sketch);
+	ArrayType  *numbers;
 	ArrayType  *keys;
 	int			larger = Min(w->options->cells * SKETCH_GROWTH, SKETCH_MAX_CELLS);
 
+	if (ref_is_multiset(w->m))
+		return false;			/* a row that is there twice too often is no key that differs */
+	numbers = sketch_difference(source->sketch, target->sketch);
 	if (numbers == NULL && mapping_is_settled(w->m) && llabs((long long) (source->in_scope - target->in_scope)) < (int64) larger / 2)
 	{
 		read_sides(w, larger, source, target);
@@ -462,8 +470,8 @@ compare_keys(const Mapping *m, const CompareOptions *options, ArrayType *keys, c
 	begin(&w, m, options, NULL, method, c);
 	read_rejected(&w);
 	find_differences(&w, keys, KEYS_GIVEN);
-	v->source_rows = n - v->extra;
-	v->target_rows = n - v->missing - v->rejected;
+	v->source_rows = ref_is_multiset(m) ? n : n - v->extra;
+	v->target_rows = ref_is_multiset(m) ? n : n - v->missing - v->rejected;
 	v->checksum_match = c->nseen == 0;
 	end(&w);
 }

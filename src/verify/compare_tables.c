@@ -117,7 +117,7 @@ find_differences(const Mapping *m, const char *sql, bool multisets, int64 max_ro
 		if (SPI_processed == 0)
 			break;
 		for (uint64 i = 0; i < SPI_processed; i++)
-			found += emit(rsinfo, i, multisets ? spi_get_int8(i, 6) : 1, Max(max_rows - found, 0));
+			found += emit(rsinfo, i, multisets ? spi_get_int8(i, 8) : 1, Max(max_rows - found, 0));
 		SPI_freetuptable(SPI_tuptable);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -169,7 +169,7 @@ migrate_compare(PG_FUNCTION_ARGS)
 	if (multisets && m->key != NIL)
 		ereport(NOTICE,
 				(errmsg("the key does not identify each row: rows are compared as multisets")));
-	found = find_differences(m, multisets ? projection_compare_multisets(m, values) : projection_compare(m, values, KEYS_ALL, NULL),
+	found = find_differences(m, multisets ? projection_compare_multisets(m, values, KEYS_ALL) : projection_compare(m, values, KEYS_ALL, NULL),
 							 multisets, max_rows, rsinfo);
 	if (found > max_rows)
 		ereport(NOTICE,

@@ -31,6 +31,7 @@
 #include "catalog/rejected_row.h"
 #include "catalog/shadow_read.h"
 #include "projection/projection.h"
+#include "projection/reference.h"
 #include "verify/sample.h"
 
 /* Rows that were written last are looked for in so many blocks at the end. */
@@ -181,7 +182,7 @@ MIGRATE_FUNCTION(migrate_shadow_read);
 
 /*
  * migrate_shadow_read(migration text, sample_rows bigint): a row per mapping, but for
- * those in place; times are milliseconds.  What was read is kept, and counts at
+ * those in place and those without a key; times are milliseconds.  What was read is kept, and counts at
  * the gate into soak.  Locks: ACCESS SHARE.
  */
 Datum
@@ -210,6 +211,8 @@ migrate_shadow_read(PG_FUNCTION_ARGS)
 		bool		nulls[7] = {false};
 		Datum		values[7];
 
+		if (ref_is_multiset(lfirst(lc)))
+			continue;
 		read_mapping(lfirst(lc), n, setting_int(g->settings, "max_divergences"), &r);
 		shadow_read_insert(&r);
 		values[0] = Int64GetDatum(r.mapping_id);

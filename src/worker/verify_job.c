@@ -148,7 +148,7 @@ request_ranges(const Migration *g)
 		if (!projection_has_key_order(m))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("the key of %s has a type without an order of the server's own", name_relation(m->target)),
+					 errmsg(m->key == NIL ? "the rows of %s have no key" : "the key of %s has a type without an order of the server's own", name_relation(m->target)),
 					 errhint("Use method \"scan\".")));
 	}
 	if (job != NULL && launch_job_is_running(job->id))
