@@ -132,6 +132,7 @@ OBJS = \
 	src/lifecycle/start.o \
 	src/lifecycle/stash.o \
 	src/lifecycle/swap.o \
+	src/lifecycle/way_back.o \
 	src/worker/launch.o \
 	src/worker/main.o \
 	src/worker/pace.o \

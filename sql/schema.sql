@@ -156,7 +156,7 @@ CREATE TABLE migrate_ext.dirty_key (
 	dirty_key_id	bigint GENERATED ALWAYS AS IDENTITY,
 	mapping_id		bigint NOT NULL,
 	key				jsonb,
-	reason			text NOT NULL CHECK (reason IN ('delete', 'error', 'queue', 'truncate', 'reconcile', 'repair', 'duplicate', 'lookup', 'copy')),
+	reason			text NOT NULL CHECK (reason IN ('delete', 'error', 'queue', 'truncate', 'reconcile', 'repair', 'duplicate', 'lookup')),
 	lookup			jsonb,
 	barrier			xid8,
 	sqlstate		text,

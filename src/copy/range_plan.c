@@ -198,31 +198,6 @@ mapping_of(int64 migration_id, Oid source)
 	elog(ERROR, "nothing maps relation %u", source);
 }
 
-/*
- * Rows of a source are copied, once more perhaps.  One that has no key is not known again by the
- * copy: at its end it is counted, and what is too much goes.
- */
-static void
-count_later(int64 migration_id, Oid source)
-{
-	ListCell   *lc;
-
-	foreach(lc, mapping_list(migration_id, MAPPING_FORWARD))
-	{
-		const Mapping *m = lfirst(lc);
-		SpiScope	scope;
-		bool		any;
-
-		if (m->source != source || !ref_is_multiset(m))
-			continue;
-		spi_open_owner(&scope, m->owner, m->time_zone);
-		any = spi_run(projection_target_exists(m), SPI_NO_ARGS) > 0;
-		spi_close(&scope);
-		if (any)
-			dirty_key_add_every(m->id, "copy", NULL);
-	}
-}
-
 /* Makes the ranges of leaves that have none; were there any? */
 bool
 range_plan_make(int64 job_id, int64 migration_id)
@@ -241,11 +216,28 @@ range_plan_make(int64 job_id, int64 migration_id)
 			if (job_range_exists(job_id, lfirst_oid(leaf)))
 				continue;
 			plan_leaf(job_id, stages[i], mapping_of(migration_id, source), lfirst_oid(leaf));
-			count_later(migration_id, source);
 			added = added || job_range_exists(job_id, lfirst_oid(leaf));
 		}
 	}
 	return added;
+}
+
+/*
+ * Rows of a source are copied once more.  One that has no key is not known again: at the end of the
+ * copy they are counted, and what is too much goes.
+ */
+static void
+count_later(int64 migration_id, Oid source)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_list(migration_id, MAPPING_FORWARD))
+	{
+		const Mapping *m = lfirst(lc);
+
+		if (m->source == source && ref_is_multiset(m))
+			dirty_key_add_every(m->id, "reconcile", NULL);
+	}
 }
 
 /* Is the range still what it was when it was made?  If not, makes it anew. */

@@ -1,6 +1,6 @@
 /*
  * map.c
- *		migrate_map: checks and stores a mapping, and derives the way back.
+ *		migrate_map: checks and stores a mapping.
  */
 #include "postgres.h"
 
@@ -11,8 +11,6 @@
 #include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -30,6 +28,7 @@
 #include "catalog/migration.h"
 #include "lifecycle/in_place.h"
 #include "lifecycle/phase.h"
+#include "lifecycle/way_back.h"
 #include "projection/columns.h"
 #include "projection/expression.h"
 #include "projection/key.h"
@@ -250,183 +249,6 @@ check_sets(const Mapping *m)
 				 errhint("Give a column of the key as a set, such as generate_subscripts(lines, 1) beside unnest(lines).")));
 }
 
-/* The source columns that the key's columns are copied from; NIL if one is not. */
-static List *
-copied_key(const Mapping *m, char **copied, int natts)
-{
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	foreach(lc, m->key)
-	{
-		int			i;
-
-		for (i = 0; i < natts; i++)
-		{
-			if (copied[i] != NULL && strcmp(copied[i], lfirst(lc)) == 0)
-				break;
-		}
-		if (i == natts)
-			return NIL;
-		result = lappend(result, get_attname(m->source, i + 1, false));
-	}
-	return result;
-}
-
-/* Are all names among the columns of a mapping? */
-static bool
-all_mapped(List *names, const Mapping *m)
-{
-	ListCell   *lc;
-
-	foreach(lc, names)
-	{
-		ListCell   *column;
-		bool		found = false;
-
-		foreach(column, m->columns)
-			found = found || strcmp(((MappingColumn *) lfirst(column))->target, lfirst(lc)) == 0;
-		if (!found)
-			return false;
-	}
-	return names != NIL;
-}
-
-/* A stored condition over the source as a list of clauses. */
-static List *
-filter_clauses(const char *filter, Oid relid)
-{
-	return make_ands_implicit((Expr *) eval_const_expressions(NULL, (Node *) expression_tree(filter, relid, InvalidOid, InvalidAttrNumber)));
-}
-
-/* Is it certain that no row of the relation passes both conditions? */
-static bool
-are_disjoint(const char *a, const char *b, Oid relid)
-{
-	return a != NULL && b != NULL && predicate_refuted_by(filter_clauses(a, relid), filter_clauses(b, relid), true);
-}
-
-/*
- * Does an earlier mapping back already own the rows of this target?  Not where
- * the filters of the two tell that each has rows of its own.
- */
-static bool
-rows_are_owned(const Mapping *reverse, const char *filter)
-{
-	ListCell   *lc;
-
-	foreach(lc, mapping_list(reverse->migration_id, MAPPING_REVERSE))
-	{
-		Mapping    *other = lfirst(lc);
-
-		if (other->target == reverse->target && !other->clears &&
-			!are_disjoint(filter, mapping_get(other->reverse_of)->declared_filter, reverse->target))
-			return true;
-	}
-	return false;
-}
-
-/*
- * The condition over a row of the target, by an alias, that it is one of this mapping's:
- * key columns that are the same for all its rows have that value, as where several sources are
- * merged into one target.  NULL if there are none.
- */
-static char *
-discriminator(const Mapping *m, const char *alias)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, mapping_is_in_place(m) ? NIL : m->key)
-	{
-		const char *name = lfirst(lc);
-
-		if (projection_column(m, name)->constant)
-			appendStringInfo(&buf, "%s%s.%s %s %s", buf.len ? " AND " : "", alias, quote_identifier(name), ref_key_operator(m, name),
-							 ref_cast_expression(m, name));
-	}
-	return buf.len > 0 ? buf.data : NULL;
-}
-
-/* The column that is a new key; NULL if there is none. */
-static const MappingColumn *
-find_new_key(const Mapping *m)
-{
-	ListCell   *lc;
-
-	foreach(lc, m->columns)
-	{
-		const MappingColumn *c = lfirst(lc);
-
-		if (c->map == m->id && c->map != 0)
-			return c;
-	}
-	return NULL;
-}
-
-/* On the way back: a column of an old key, by way of the key map. */
-static void
-unmap_column(Mapping *r, const Mapping *m, const char *column)
-{
-	AttrNumber	attnum = get_attnum(m->source, column);
-	ListCell   *lc;
-	ListCell   *part;
-
-	foreach(lc, m->columns)
-	{
-		const MappingColumn *mapped = lfirst(lc);
-
-		foreach(part, mapped->made_of)
-		{
-			MappingColumn *c;
-
-			if (strcmp(lfirst(part), column) != 0)
-				continue;
-			columns_add(r, column, expression_for_column(psprintf("migrate_ext.unmap_key(" INT64_FORMAT ", (" SOURCE_ALIAS ".%s)::text, %d)::%s",
-																  mapped->map, quote_identifier(mapped->target), foreach_current_index(part) + 1,
-																  quote_type(get_atttype(m->source, attnum), -1)),
-														 m->target, m->source, attnum, 0));
-			c = llast(r->columns);
-			c->map = mapped->map;
-			c->made_of = list_make1(pstrdup(mapped->target));
-			c->part = foreach_current_index(part) + 1;
-			c->parts = list_length(mapped->made_of);
-			return;
-		}
-	}
-}
-
-/*
- * New keys that several mappings give out in one target: each answers for its own
- * and, as long as no other mapping has given it, for one that nobody has given.
- */
-static void
-share_target(const Mapping *m)
-{
-	List	   *sharing = NIL;
-	ListCell   *lc;
-
-	foreach(lc, find_new_key(m) != NULL ? mapping_list(m->migration_id, MAPPING_FORWARD) : NIL)
-	{
-		const Mapping *other = lfirst(lc);
-
-		if (other->target == m->target && find_new_key(other) != NULL)
-			sharing = lappend(sharing, (void *) other);
-	}
-	foreach(lc, list_length(sharing) > 1 ? sharing : NIL)
-	{
-		const Mapping *one = lfirst(lc);
-		const Mapping *back = mapping_find_reverse(one->id);
-		const char *call = "migrate_ext.key_belongs(" INT64_FORMAT ", (%s.%s)::text)%s";
-		const char *column = quote_identifier(find_new_key(one)->target);
-
-		mapping_set_side(one->id, one->declared_filter, psprintf(call, one->id, TARGET_ALIAS, column, " IS NOT FALSE"));
-		if (back != NULL)
-			mapping_set_side(back->id, psprintf(call, one->id, SOURCE_ALIAS, column, ""), back->scope);
-	}
-}
-
 /* Raises for new keys that are not what they can be. */
 static void
 check_new_key(const Mapping *m)
@@ -458,112 +280,6 @@ check_new_key(const Mapping *m)
 					 errmsg("column \"%s\" of target %s has no default to take new keys from", c->target, name_relation(m->target)),
 					 errhint("Make it an identity column, or give it a default such as gen_random_uuid().")));
 	}
-}
-
-/*
- * On the way back from sets: the rows that a source row has become give it one and the
- * same row back, so that the first of them will do.  Without any of them it has an empty
- * set; it is not theirs to delete.
- */
-static void
-gather_sets(Mapping *r, const Mapping *m)
-{
-	StringInfoData sets;
-	ListCell   *lc;
-
-	initStringInfo(&sets);
-	foreach(lc, m->columns)
-	{
-		const MappingColumn *c = lfirst(lc);
-
-		if (!c->is_set)
-			continue;
-		appendStringInfo(&sets, "%s%s", sets.len ? ", " : "",
-						 expression_write(expression_read(c->expression, m->source, SOURCE_ALIAS), m->source, TARGET_ALIAS));
-		if (!ref_is_key(m, c->target))
-			continue;
-		r->dedupe_by = lappend(r->dedupe_by, psprintf(SOURCE_ALIAS ".%s", quote_identifier(c->target)));
-		r->dedupe_order = lappend(r->dedupe_order, "ASC NULLS LAST");
-	}
-	r->scope = psprintf("%sEXISTS (SELECT FROM (SELECT %s) AS migrate_e)", r->scope ? psprintf("(%s) AND ", r->scope) : "", sets.data);
-	r->clears = true;
-}
-
-/*
- * Derives the mapping back: the expressions given, and the columns that are
- * copied unchanged.  NULL if the source row cannot be found by them.
- */
-static Mapping *
-derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter)
-{
-	Mapping    *r = palloc0(sizeof(Mapping));
-	Relation	source = table_open(m->source, AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(source);
-
-	if (ref_expands(m) && given == NULL)
-	{
-		table_close(source, NoLock);
-		return NULL;
-	}
-	*r = *m;
-	r->id = 0;
-	r->reverse = true;
-	r->source = m->target;
-	r->target = m->source;
-	r->columns = NIL;
-	r->whole_row = false;
-	r->filter = discriminator(m, SOURCE_ALIAS);
-	r->scope = NULL;
-	r->dedupe_by = NIL;
-	r->dedupe_order = NIL;
-	if (given != NULL)
-		columns_check_names(given, m->source, "reverse");
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		char	   *text = NULL;
-
-		if (att->attisdropped || att->attgenerated)
-			continue;
-		if (given != NULL)
-			text = columns_find(given, NameStr(att->attname), "reverse");
-		if (text == NULL && copied[i] != NULL)
-		{
-			AttrNumber	from = get_attnum(m->target, copied[i]);
-
-			/* a copy into another type may have lost something: ask for an expression */
-			if (get_atttype(m->target, from) != att->atttypid)
-				continue;
-			text = psprintf(SOURCE_ALIAS ".%s", quote_identifier(copied[i]));
-		}
-		if (text != NULL)
-			columns_add(r, NameStr(att->attname),
-					   expression_for_column(text, m->target, m->source, att->attnum, 0));
-		else
-			unmap_column(r, m, NameStr(att->attname));
-	}
-	r->key = copied_key(m, copied, desc->natts);
-	table_close(source, NoLock);
-	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key))
-		r->key = key_primary(m->source);
-	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key))
-	{
-		/* rows of which all is known can be counted */
-		if (!ref_is_multiset(m) || ref_expands(m) || !projection_covers_all(r))
-			return NULL;
-		r->key = NIL;
-	}
-	if (filter != NULL)
-		r->scope = expression_condition_over_target(filter, m->source);
-	r->clears = !mapping_is_in_place(r) && rows_are_owned(r, m->filter);
-	if (ref_expands(r))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-returning functions are not allowed in \"reverse\""),
-				 errhint("An expression gives one value for a row of the target.")));
-	if (ref_expands(m))
-		gather_sets(r, m);
-	return r;
 }
 
 static int
@@ -682,10 +398,10 @@ migrate_map(PG_FUNCTION_ARGS)
 		read_dedupe(m, text_arg(fcinfo, 6));
 	check_multiset(m);
 	check_sets(m);
-	m->scope = discriminator(m, TARGET_ALIAS);
+	m->scope = projection_discriminator(m, TARGET_ALIAS);
 	m->id = mapping_insert(m);
 
-	reverse = derive_reverse(m, given, copied, filter);
+	reverse = way_back_derive(m, given, copied, filter);
 	if (reverse != NULL && mapping_is_in_place(m))
 		reverse = in_place_check_reverse(m, reverse);
 	if (reverse != NULL)
@@ -698,7 +414,7 @@ migrate_map(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"reverse\" does not identify a row of %s", name_relation(m->source)),
 				 errhint("It must give every column of a unique key of the source.")));
-	share_target(m);
+	way_back_share_target(m);
 	migration_mark_changed(g->id);
 	event_record(g, "mapped", NULL, psprintf("{\"mapping\": %lld}", (long long) m->id), NULL);
 	PG_RETURN_INT64(m->id);

@@ -122,6 +122,7 @@ extern bool projection_covers_required(const Mapping *m);
 extern List *projection_uncovered_required(const Mapping *m);
 extern bool projection_may_replace(const Mapping *m);
 extern bool projection_covers_all(const Mapping *m);
+extern char *projection_discriminator(const Mapping *m, const char *alias);
 extern MappingColumn *projection_column(const Mapping *m, const char *name);
 
 #endif							/* MIGRATE_PROJECTION_H */

@@ -170,3 +170,26 @@ projection_covers_required(const Mapping *m)
 {
 	return projection_uncovered_required(m) == NIL;
 }
+
+/*
+ * The condition over a row of the target, by an alias, that it is one of this mapping's:
+ * key columns that are the same for all its rows have that value, as where several sources are
+ * merged into one target.  NULL if there are none.
+ */
+char *
+projection_discriminator(const Mapping *m, const char *alias)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, mapping_is_in_place(m) ? NIL : m->key)
+	{
+		const char *name = lfirst(lc);
+
+		if (projection_column(m, name)->constant)
+			appendStringInfo(&buf, "%s%s.%s %s %s", buf.len ? " AND " : "", alias, quote_identifier(name), ref_key_operator(m, name),
+							 ref_cast_expression(m, name));
+	}
+	return buf.len > 0 ? buf.data : NULL;
+}

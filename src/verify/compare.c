@@ -347,13 +347,10 @@ find_all_differences(Comparing *w)
 static bool
 find_by_sketch(Comparing *w, Side *source, Side *target)
 {
-	ArrayType  *numbers;
+	ArrayType  *numbers = sketch_difference(source->sketch, target->sketch);
 	ArrayType  *keys;
 	int			larger = Min(w->options->cells * SKETCH_GROWTH, SKETCH_MAX_CELLS);
 
-	if (ref_is_multiset(w->m))
-		return false;			/* a row that is there twice too often is no key that differs */
-	numbers = sketch_difference(source->sketch, target->sketch);
 	if (numbers == NULL && mapping_is_settled(w->m) && llabs((long long) (source->in_scope - target->in_scope)) < (int64) larger / 2)
 	{
 		read_sides(w, larger, source, target);

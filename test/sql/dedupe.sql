@@ -157,6 +157,11 @@ SELECT migrate_sync('dedupe');
 TABLE amount;
 SELECT key, source_row FROM migrate_rejected('dedupe') ORDER BY source_row;
 SELECT deduplicated, pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+SET client_min_messages = warning;
+SELECT count(*) FROM migrate_verify('dedupe', 'range');
+CALL migrate_wait('dedupe', '60 s');
+RESET client_min_messages;
+SELECT source_rows, deduplicated, target_rows, checksum_match FROM migrate_ext.verifications WHERE migration = 'dedupe' AND method = 'range';
 SELECT migrate_rollback('dedupe');
 SELECT migrate_drop('dedupe');
 

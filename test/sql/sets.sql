@@ -45,6 +45,8 @@ SELECT direction, target::text, filter, scope, dedupe_by, clears FROM migrate_ex
 SELECT severity, subject, finding FROM migrate_assess('sets') WHERE severity <> 'info' ORDER BY 1, 2, 3;
 SELECT mapping - :tag_mapping AS mapping, rows_tried > 0 AS tried, rows_rejected, errors FROM migrate_rehearse('sets') ORDER BY 1;
 SELECT migrate_set('sets', 'sync_interval', '0') IS NOT NULL AS set;
+-- of a row that the copy meets only the part that cannot be stored is rejected
+INSERT INTO "do'c" VALUES (1003, 'forbidden', '{f1,forbidden,f3}', '[{"item": "x"}]', 'f');
 SELECT migrate_start('sets');
 
 -- before the copy: rows of the target come and go with the values of the source row
@@ -56,6 +58,10 @@ SELECT reason, count(*) FROM migrate_ext.dirty_key GROUP BY 1 ORDER BY 1;
 SELECT key, sqlstate FROM migrate_ext.dirty_key WHERE sqlstate IS NOT NULL;
 UPDATE "do'c" SET tags = '{x,y}' WHERE id = 1001;
 CALL migrate_run('sets');
+SELECT key, action, sqlstate FROM migrate_ext.rejected_rows WHERE migration = 'sets';
+SELECT * FROM doc_tag WHERE doc_id = 1003 ORDER BY 2;
+SELECT rejected, expanded, missing, extra, different, checksum_match FROM migrate_verify('sets') WHERE mapping = :tag_mapping;
+DELETE FROM "do'c" WHERE id = 1003;
 SELECT * FROM verdict();
 SELECT source_rows, target_rows, filtered, expanded, rejected, deduplicated, checksum_match FROM migrate_verify('sets');
 SELECT line, rows FROM migrate_ledger('sets') WHERE mapping = :tag_mapping;
@@ -163,6 +169,30 @@ SELECT pending, rejected, missing, extra, different, checksum_match FROM migrate
 UPDATE twice SET words = '{b,a}' WHERE id = 2;
 SELECT migrate_sync('sets') >= 0 AS settled;
 SELECT pending, rejected, missing, extra, different, checksum_match FROM migrate_verify('sets');
+SELECT migrate_rollback('sets');
+SELECT migrate_drop('sets');
+-- the rest of a source row stays where its set is gathered by the only mapping, and many ranges are told from one
+CREATE TABLE many (id int PRIMARY KEY, memo text, tags text[]);
+CREATE TABLE many_tag (id int, tag text, PRIMARY KEY (id, tag));
+INSERT INTO many SELECT i, 'memo', CASE WHEN i % 5 > 0 THEN ARRAY['a', 'b', 'c'] END FROM generate_series(1, 7000) i;
+SELECT migrate_create('sets') > 0 AS created;
+SELECT migrate_map('sets', 'many', 'many_tag', '{"id": "id", "tag": "unnest(tags)"}', filter => 'id > 100',
+	reverse => $${"id": "id", "tags": "(SELECT array_agg(t.tag ORDER BY t.tag) FROM many_tag t WHERE t.id = src.id)"}$$) > 0 AS mapped;
+SELECT migrate_set('sets', 'sync_interval', '0') IS NOT NULL AS set;
+SELECT migrate_start('sets');
+CALL migrate_run('sets');
+SET client_min_messages = warning;
+SELECT count(*) FROM migrate_verify('sets', 'range');
+CALL migrate_wait('sets', '60 s');
+RESET client_min_messages;
+SELECT ranges > 1 AS ranges, source_rows, filtered, expanded, target_rows, checksum_match FROM migrate_ext.verifications WHERE migration = 'sets' AND method = 'range';
+SELECT count(*) FROM migrate_verify('sets');
+SELECT migrate_cutover('sets', 'switch');
+DELETE FROM many_tag WHERE id IN (101, 102);
+DELETE FROM many_tag WHERE id = 103 AND tag = 'b';
+SELECT migrate_sync('sets') > 0 AS settled;
+SELECT * FROM many WHERE id IN (1, 101, 102, 103) ORDER BY id;
+SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('sets');
 SELECT migrate_rollback('sets');
 SELECT migrate_drop('sets');
 -- an array that is no array, in one of the rows
