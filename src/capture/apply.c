@@ -67,30 +67,27 @@ kept_plan(CapturePlans *p, int i)
 }
 
 /*
- * Runs a list of statements.  Their plans have no parameters, so a kept plan
+ * Runs one of a list of statements.  Its plan has no parameters, so a kept plan
  * would be one made for the row counts of its first use: for many rows a
  * fresh one is made.
  */
-static void
-run_statements(CapturePlans *p, int64 rows)
+void
+capture_run_statement(CapturePlans *p, int i, int64 rows)
 {
-	for (int i = 0; i < list_length(p->statements); i++)
+	if (rows > CACHED_PLAN_ROWS)
 	{
-		if (rows > CACHED_PLAN_ROWS)
-		{
-			SPIPlanPtr	plan = prepare(list_nth(p->statements, i));
+		SPIPlanPtr	plan = prepare(list_nth(p->statements, i));
 
-			run_plan(plan);
-			SPI_freeplan(plan);
-		}
-		else
-			run_plan(kept_plan(p, i));
+		run_plan(plan);
+		SPI_freeplan(plan);
 	}
+	else
+		run_plan(kept_plan(p, i));
 }
 
 /* Keeps a list of statements, in the set's memory. */
-static void
-keep_statements(CaptureSet *set, CapturePlans *p, List *statements)
+void
+capture_keep_statements(CaptureSet *set, CapturePlans *p, List *statements)
 {
 	MemoryContext old = MemoryContextSwitchTo(set->context);
 
@@ -107,7 +104,7 @@ static void
 build(CaptureSet *set, CapturePlans *p, List *(*make) (const Mapping *m), const Mapping *m)
 {
 	if (!p->built)
-		keep_statements(set, p, make(m));
+		capture_keep_statements(set, p, make(m));
 }
 
 /* Adds the keys that SPI has read, as dirty keys. */
@@ -180,7 +177,7 @@ record_keys(Capture *c, CaptureMapping *cm, TransitionKeys which, const char *re
 		return record_many(m, which, reason, error, first);
 	identity_become_owner(&identity, m->owner, m->time_zone);
 	if (!p->built)
-		keep_statements(c->set, p, list_make1(projection_transition_keys(m, which)));
+		capture_keep_statements(c->set, p, list_make1(projection_transition_keys(m, which)));
 	run_plan(kept_plan(p, 0));
 	identity_restore(&identity);
 	note_first(first);
@@ -189,9 +186,9 @@ record_keys(Capture *c, CaptureMapping *cm, TransitionKeys which, const char *re
 	return n;
 }
 
-/* All keys that the statement touched. */
-static TransitionKeys
-touched_keys(const Capture *c)
+/* Which of a statement's rows it touched. */
+TransitionKeys
+capture_touched(const Capture *c)
 {
 	return c->event == 'i' ? KEYS_NEW : c->event == 'd' ? KEYS_OLD : KEYS_BOTH;
 }
@@ -203,7 +200,7 @@ touched_keys(const Capture *c)
 int64
 capture_record_keys(Capture *c, CaptureMapping *cm, const DirtyKeyError *error, Datum *first)
 {
-	return record_keys(c, cm, touched_keys(c), "error", error, first);
+	return record_keys(c, cm, capture_touched(c), "error", error, first);
 }
 
 /*
@@ -247,7 +244,8 @@ run_as_owner(Capture *c, CaptureMapping *cm, CapturePlans *p, List *(*make) (con
 	identity_become_owner(&identity, cm->mapping->owner, cm->mapping->time_zone);
 	capture_limit_locks(c);
 	build(c->set, p, make, cm->mapping);
-	run_statements(p, c->rows);
+	for (int i = 0; i < list_length(p->statements); i++)
+		capture_run_statement(p, i, c->rows);
 	identity_restore(&identity);
 }
 
@@ -430,7 +428,7 @@ capture_apply(Capture *c, List *mappings)
 		CaptureMapping *cm = list_nth(mappings, i);
 
 		if (cm->queue)
-			record_keys(c, cm, touched_keys(c), "queue", NULL, NULL);
+			record_keys(c, cm, capture_touched(c), "queue", NULL, NULL);
 		else
 			apply_removals(c, cm);
 	}

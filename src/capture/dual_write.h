@@ -33,6 +33,9 @@ extern bool source_write_came_between(const Capture *c);
 
 /* apply.c: the statement's rows, to the targets or to the dirty queue */
 extern void capture_limit_locks(const Capture *c);
+extern TransitionKeys capture_touched(const Capture *c);
+extern void capture_keep_statements(CaptureSet *set, CapturePlans *p, List *statements);
+extern void capture_run_statement(CapturePlans *p, int i, int64 rows);
 extern void capture_apply(Capture *c, List *mappings);
 extern int64 capture_record_keys(Capture *c, CaptureMapping *cm, const DirtyKeyError *error, Datum *first);
 

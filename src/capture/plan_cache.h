@@ -32,7 +32,7 @@ typedef struct CaptureMapping
 	DeferredConstraints deferred;	/* of the target */
 	struct InPlacePlan *in_place;
 	List	   *lookups;		/* of Lookup *: where expressions read the trigger's relation */
-	CapturePlans keys[NUM_TRANSITION_KEYS];
+	CapturePlans keys[NUM_TRANSITION_KEYS]; /* what rows are looked up by: keys, or values of each lookup */
 	CapturePlans removal;		/* by the source rows as they are now ... */
 	CapturePlans upsert;
 	CapturePlans removal_at_hand;	/* ... or by those of the statement */
