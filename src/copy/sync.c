@@ -64,6 +64,9 @@
 /* Tells the advisory lock of a mapping without keys from others. */
 #define COUNTING_LOCK_FIELD 79
 
+/* How many keys are counted at once: as both tables are read for them, rather many. */
+#define COUNTING_BATCH_KEYS 20000
+
 /* A distinct key with the queue rows that name it. */
 typedef struct DirtyEntry
 {
@@ -659,7 +662,8 @@ sync_batch(const Migration *g, const Mapping *m, SyncStretch *stretch, SyncResul
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	result->halted = !lock_tables(m);
 	if (!result->halted)
-		dirty_key_take(m->id, stretch->after, stretch->upto, stretch->limit, stretch->due_only, &batch);
+		dirty_key_take(m->id, stretch->after, stretch->upto, ref_is_multiset(m) ? Max(stretch->limit, COUNTING_BATCH_KEYS) : stretch->limit,
+					   stretch->due_only, &batch);
 	if (batch.n > 0)
 		result->halted = sync_must_wait(g);
 	if (batch.n > 0 && !result->halted)
