@@ -441,7 +441,8 @@ projection_compare_multisets(const Mapping *m, bool values, ComparedKeys which)
 
 		appendStringInfo(&buf, "SELECT %s AS migrate_h, %d AS migrate_n, %s AS migrate_image FROM ", row_checksum_call(m, alias), side == 0 ? 1 : -1,
 						 values ? side_json(m, alias, "true") : "NULL::jsonb");
-		appendStringInfo(&buf, "(%s) AS %s%s%s", side == 0 ? projection_source_columns(m) : projection_target_columns(m), alias,
+		/* the filter first: there may be rows that have no checksum */
+		appendStringInfo(&buf, "(%s OFFSET 0) AS %s%s%s", side == 0 ? projection_source_columns(m) : projection_target_columns(m), alias,
 						 chosen_rows(m, alias, side == 0, which), side == 0 ? " UNION ALL " : "");
 	}
 	appendStringInfoString(&buf, ") AS migrate_x GROUP BY migrate_h HAVING sum(migrate_n) <> 0");
@@ -648,7 +649,8 @@ projection_edge_keys(const Mapping *m, double percent)
 					"SELECT DISTINCT %s FROM %s JOIN (SELECT DISTINCT migrate_t, migrate_r FROM (%s) AS migrate_x) AS migrate_p "
 					"ON " SOURCE_ALIAS ".ctid = migrate_p.migrate_r AND " SOURCE_ALIAS ".tableoid = migrate_p.migrate_t%s",
 					columns.data, ref_sampled_rows(m, percent, false), ref_where_condition(m->filter),
-					ref_key_json(m, KEY_OF_SOURCE, NULL), ref_source_rows(m), strata.data, ref_where_condition(null_test(m, KEY_OF_SOURCE, "IS NOT NULL", " AND ")));
+					ref_key_json(m, KEY_OF_SOURCE, NULL), ref_source_rows(m), strata.data,
+					ref_where_condition(both(m->filter, null_test(m, KEY_OF_SOURCE, "IS NOT NULL", " AND "))));
 }
 
 /* Shadow read: the checksum of the row that one side has for key $1, a jsonb; no row if it has none. */

@@ -369,6 +369,8 @@ lookup_concerned_keys(const Mapping *m, const Lookup *l)
 		appendStringInfo(&values, "%smigrate_j ->> %d AS migrate_v%d", i ? ", " : "", i, i + 1);
 	foreach(lc, l->conditions)
 		appendStringInfo(&conditions, "%s%s", conditions.len ? " AND " : "", (char *) lfirst(lc));
-	return psprintf("SELECT DISTINCT %s FROM %s, (SELECT %s FROM unnest($1) AS u(migrate_j)) AS " VALUES_ALIAS " WHERE %s",
-					ref_key_json(m, KEY_OF_SOURCE, NULL), ref_source_rows(m), values.data, conditions.data);
+	/* rows that only a change of what the filter reads has kept from passing are concerned, too */
+	return psprintf("SELECT DISTINCT %s FROM %s, (SELECT %s FROM unnest($1) AS u(migrate_j)) AS " VALUES_ALIAS " WHERE %s%s",
+					ref_key_json(m, KEY_OF_SOURCE, NULL), ref_source_rows(m), values.data, conditions.data,
+					ref_and_condition(ref_expands(m) && !has_subquery(m->declared_filter) ? m->declared_filter : NULL));
 }

@@ -478,13 +478,24 @@ projection_delete_gone(const Mapping *m)
 	return delete_unprojected(m, gone);
 }
 
+/*
+ * Where a key is made of more than columns that are copied, the filter may be there to keep rows
+ * from it that have none: those are no rows of such a key.  Otherwise a row that does not
+ * pass now is one that may pass soon.
+ */
+static const char *
+guard(const Mapping *m)
+{
+	return ref_expands(m) || ref_is_multiset(m) ? m->declared_filter : NULL;
+}
+
 /* Dual write: the keys a statement touched, one jsonb a row. */
 char *
 projection_transition_keys(const Mapping *m, TransitionKeys which)
 {
 	char	   *json = ref_key_json(m, KEY_OF_SOURCE, NULL);
-	char	   *old_rows = ref_transition_rows(m, OLD_TABLE);
-	char	   *new_rows = ref_transition_rows(m, NEW_TABLE);
+	char	   *old_rows = psprintf("%s%s", ref_transition_rows(m, OLD_TABLE), ref_where_condition(guard(m)));
+	char	   *new_rows = psprintf("%s%s", ref_transition_rows(m, NEW_TABLE), ref_where_condition(guard(m)));
 
 	switch (which)
 	{
@@ -496,7 +507,7 @@ projection_transition_keys(const Mapping *m, TransitionKeys which)
 			return psprintf("SELECT %s FROM %s UNION SELECT %s FROM %s", json, old_rows, json, new_rows);
 		case KEYS_GONE:
 			return psprintf("SELECT DISTINCT %s FROM %s WHERE NOT EXISTS (SELECT FROM %s WHERE %s)%s",
-							json, old_rows, ref_transition_key_set(m, NEW_TABLE, "migrate_n"),
+							json, ref_transition_rows(m, OLD_TABLE), ref_transition_key_set(m, NEW_TABLE, "migrate_n"),
 							ref_keys_equal(m, KEY_OF_SET, "migrate_n", KEY_OF_SOURCE, NULL),
 							ref_and_condition(m->filter));
 	}
@@ -507,9 +518,9 @@ projection_transition_keys(const Mapping *m, TransitionKeys which)
 static char *
 source_of_keys(const Mapping *m, const char *condition)
 {
-	return psprintf("%s, %s WHERE %s%s", ref_source_rows(m), ref_key_set(m),
+	return psprintf("%s, %s WHERE %s%s%s", ref_source_rows(m), ref_key_set(m),
 					ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL),
-					ref_and_condition(condition));
+					ref_and_condition(condition), ref_and_condition(condition != m->filter ? guard(m) : NULL));
 }
 
 /* Sync: the numbers, from 1, of the keys that have a source row now. */
