@@ -53,6 +53,7 @@ OBJS = \
 	src/projection/expression.o \
 	src/projection/key.o \
 	src/projection/lookup.o \
+	src/projection/multiset.o \
 	src/projection/program.o \
 	src/projection/projection.o \
 	src/projection/reference.o \

@@ -230,7 +230,7 @@ UPDATE odd SET body = '"none"' WHERE id = 10;
 UPDATE odd SET body = '2' WHERE id = 9;
 UPDATE label SET label = 'ODD' WHERE id = 1;
 INSERT INTO migrate_ext.dirty_key (mapping_id, key, reason) VALUES (:m, '{"id": 9, "item": "p9"}', 'error');
-SELECT key, reason, lookup IS NOT NULL AS lookup FROM migrate_ext.dirty_key ORDER BY dirty_key_id;
+SELECT key, reason, lookup IS NOT NULL AS lookup FROM migrate_ext.dirty_key ORDER BY key, reason;
 SELECT migrate_add_rule('sets', :m, 'not this one', 'id = 11') > 0 AS ruled;
 SELECT migrate_sync('sets') > 0 AS settled;
 SELECT count(*) FROM migrate_ext.dirty_key;
