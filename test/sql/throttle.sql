@@ -43,7 +43,7 @@ SELECT migrate_start('th');
 SELECT migrate_backfill('th', workers => 1, batch_size => 500) > 0 AS job;
 SELECT regexp_replace(th_until('outside%'), '\d\d:\d\d', 'hh:mm', 'g');
 SELECT rows_written, state, eta IS NULL AS no_eta FROM migrate_progress('th');
-SELECT query ~ 'migrate_ext th: waiting: outside of run_window' AS shown FROM pg_stat_activity WHERE backend_type = 'migrate_ext worker';
+SELECT query ~ 'migrate_ext th: waiting: outside of run_window' AS shown FROM pg_stat_activity WHERE backend_type = 'migrate_ext worker' AND datname = current_database();
 
 -- the DBA's query: true, a number, a text, an error; and what lets the copy go on
 SELECT migrate_set('th', 'throttle_query', 'SELECT true'), migrate_set('th', 'run_window', '') IS NOT NULL AS was;
