@@ -13,7 +13,7 @@ typedef struct MappingColumn
 	char	   *target;			/* target column's name */
 	char	   *expression;		/* over the source row "src", all names qualified */
 	bool		constant;		/* the same for every source row */
-	bool		is_set;			/* several values, or none, for one source row: see ref_projected_rows */
+	bool		is_set;			/* several values, or none, for one source row: see ref_expanded_rows */
 	int64		map;			/* the mapping whose key map stands between it and source columns, or 0 */
 	List	   *made_of;		/* of char *: these columns */
 	int			part;			/* on the way back: which column of the old key it is ... */

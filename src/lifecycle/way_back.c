@@ -200,7 +200,7 @@ gather_sets(Mapping *r, const Mapping *m)
 		r->dedupe_by = lappend(r->dedupe_by, psprintf(SOURCE_ALIAS ".%s", quote_identifier(c->target)));
 		r->dedupe_order = lappend(r->dedupe_order, "ASC NULLS LAST");
 	}
-	r->scope = psprintf("%sEXISTS (SELECT FROM (SELECT %s) AS migrate_e)", r->scope ? psprintf("(%s) AND ", r->scope) : "", sets.data);
+	r->scope = psprintf("%sEXISTS (SELECT FROM (SELECT %s) AS " SET_ALIAS ")", r->scope ? psprintf("(%s) AND ", r->scope) : "", sets.data);
 	r->clears = true;
 }
 
