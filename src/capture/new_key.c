@@ -13,23 +13,19 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
-#include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "nodes/execnodes.h"
-#include "optimizer/optimizer.h"
-#include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 
 #include "base/compat.h"
 #include "base/quote.h"
 #include "capture/apply_frame.h"
+#include "capture/key_batch.h"
+#include "capture/key_default.h"
 #include "catalog/key_map.h"
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
@@ -107,31 +103,13 @@ get_state(FunctionCallInfo fcinfo, int64 mapping_id)
 	return state;
 }
 
-/* Evaluates a column's default, as the current user; NULL if it has none. */
+/* Takes a value of a column's default, as the current user; NULL if it has none. */
 static char *
 take_default(Oid relid, const char *column)
 {
-	Relation	rel = table_open(relid, AccessShareLock);
-	AttrNumber	attnum = get_attnum(relid, column);
-	Node	   *tree = attnum > 0 ? build_column_default(rel, attnum) : NULL;
-	char	   *result = NULL;
+	KeyDefault *d = key_default_make(relid, column);
 
-	if (tree != NULL)
-	{
-		EState	   *estate = CreateExecutorState();
-		ExprContext *econtext = GetPerTupleExprContext(estate);
-		bool		isnull;
-		Datum		value = ExecEvalExprSwitchContext(ExecPrepareExpr((Expr *) tree, estate), econtext, &isnull);
-		Oid			output;
-		bool		varlena;
-
-		getTypeOutputInfo(get_atttype(relid, attnum), &output, &varlena);
-		if (!isnull)
-			result = pstrdup(OidOutputFunctionCall(output, value));
-		FreeExecutorState(estate);
-	}
-	table_close(rel, NoLock);
-	return result;
+	return d != NULL ? key_default_take(d) : NULL;
 }
 
 /* The text of an old key: of its one part, or of several as a JSON array. */
@@ -216,6 +194,7 @@ migrate_lookup(PG_FUNCTION_ARGS)
 	NewKey	   *state;
 	char	   *old_key;
 	char	   *new_key;
+	bool		gives;
 
 	if (get_fn_expr_variadic(fcinfo->flinfo))
 		ereport(ERROR,
@@ -234,8 +213,12 @@ migrate_lookup(PG_FUNCTION_ARGS)
 	}
 	state = get_state(fcinfo, PG_GETARG_INT64(1));
 	old_key = old_key_text(fcinfo, state, 2);
-	new_key = key_map_find_new(state->mapping_id, old_key);
-	if (new_key == NULL && apply_is_under_way(state->m->migration_id, MAPPING_FORWARD))
+	gives = apply_is_under_way(state->m->migration_id, MAPPING_FORWARD);
+	if (gives && key_batch_is_open())
+		new_key = key_batch_new_key(state->mapping_id, state->m->target, new_key_column(state->m)->target, old_key);
+	else
+		new_key = key_map_find_new(state->mapping_id, old_key);
+	if (new_key == NULL && gives)
 		new_key = take_other(state, old_key, NULL);
 	if (new_key == NULL)
 		PG_RETURN_NULL();

@@ -24,6 +24,7 @@
 #include "base/identity.h"
 #include "base/plain_table.h"
 #include "capture/direct.h"
+#include "capture/key_batch.h"
 #include "copy/direct_copy.h"
 #include "projection/program.h"
 
@@ -35,6 +36,7 @@ typedef struct CopyRun
 	TupleTableSlot *raw;		/* as read */
 	TupleTableSlot *converted;	/* as a row of the source, where that is another relation */
 	bool		alike;			/* rows of both sides have one form */
+	KeyBatch   *keys;
 } CopyRun;
 
 /* Is a row of the one relation, as it is stored with as many columns, one of the target? */
@@ -101,7 +103,7 @@ copy_row(CopyRun *run)
 
 /* Reads the rows of a stretch and copies them; returns how many. */
 static int64
-copy_rows(CopyRun *run, Relation leaf, Stretch stretch)
+read_rows(CopyRun *run, Relation leaf, Stretch stretch)
 {
 	ItemPointerData low = position_tid(Max(stretch.low, POSITION(POSITION_BLOCK(stretch.low), FirstOffsetNumber)));
 	ItemPointerData high = position_tid(position_before(stretch.high));	/* inclusive */
@@ -113,8 +115,30 @@ copy_rows(CopyRun *run, Relation leaf, Stretch stretch)
 	{
 		CHECK_FOR_INTERRUPTS();
 		rows += copy_row(run) ? 1 : 0;
+		key_batch_keep_many(run->keys);
 	}
 	table_endscan(scan);
+	return rows;
+}
+
+/* The same, with the new keys that they get added to the map together. */
+static int64
+copy_rows(CopyRun *run, Relation leaf, Stretch stretch)
+{
+	int64		rows = 0;
+
+	run->keys = key_batch_begin();
+	PG_TRY();
+	{
+		rows = read_rows(run, leaf, stretch);
+		/* before the target's triggers are fired, which may look at the map */
+		key_batch_finish(run->keys);
+	}
+	PG_FINALLY();
+	{
+		key_batch_leave(run->keys);
+	}
+	PG_END_TRY();
 	return rows;
 }
 

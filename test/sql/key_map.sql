@@ -130,5 +130,24 @@ SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('k
 SELECT migrate_rollback('km');
 INSERT INTO c (v) VALUES ('goes on') RETURNING id;
 SELECT migrate_drop('km');
+
+-- one batch of more rows than a batch of keys: each old key gets one value of the default, of which none is taken for nothing
+CREATE TABLE many (shop int, no int, PRIMARY KEY (shop, no));
+CREATE TABLE many_line (id int PRIMARY KEY, shop int, no int);
+CREATE TABLE new_many (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, shop int, no int);
+CREATE TABLE new_many_line (id int PRIMARY KEY, many_id int);
+INSERT INTO many SELECT i % 7, i FROM generate_series(1, 12000) i;
+INSERT INTO many_line SELECT i, j % 7, j FROM (SELECT i, 1 + i * 7919 % 12000 AS j FROM generate_series(1, 13000) i) x;
+SELECT migrate_create('km') > 0 AS created;
+SELECT migrate_map('km', 'many', 'new_many', $${"id": "migrate_lookup('km', NULL, shop, no)", "shop": "shop", "no": "no"}$$) AS many \gset
+SELECT migrate_map('km', 'many_line', 'new_many_line', format($${"id": "id", "many_id": "migrate_lookup('km', %s, shop, no)"}$$, :many)::jsonb) > 0 AS mapped;
+SELECT migrate_set('km', 'sync_interval', '0') IS NOT NULL AND migrate_set('km', 'batch_rows', '1000000') IS NOT NULL AS set;
+SELECT migrate_start('km');
+CALL migrate_run('km');
+SELECT count(*), count(DISTINCT target_key), max(target_key::int) FROM migrate_ext.key_map;
+SELECT count(*) AS wrong FROM many_line l LEFT JOIN new_many_line n USING (id) LEFT JOIN new_many m ON m.id = n.many_id WHERE (m.shop, m.no) IS DISTINCT FROM (l.shop, l.no);
+SELECT bool_and(checksum_match) FROM migrate_verify('km');
+SELECT migrate_rollback('km');
+SELECT migrate_drop('km');
 SET client_min_messages = warning;
 DROP SCHEMA key_map CASCADE;
