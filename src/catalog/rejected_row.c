@@ -48,14 +48,15 @@ rejected_row_note_again(int64 mapping_id, Datum key, const ErrorData *error)
 						   spi_text(error->message), spi_text(error->constraint_name))) > 0;
 }
 
-/* Lists rows that met a rule. */
+/* Lists rows that met a rule; those that are listed already are listed again, or else left as they are. */
 void
-rejected_row_list_rule(int64 mapping_id, const char *rule, const char *action, ArrayType *keys, ArrayType *images)
+rejected_row_list_rule(int64 mapping_id, const char *rule, const char *action, ArrayType *keys, ArrayType *images, bool again)
 {
-	spi_change("WITH old AS (DELETE FROM migrate_ext.rejected_row WHERE " HAS_KEY("$1", "$4", "rule = $2") ") "
+	spi_change("WITH old AS (DELETE FROM migrate_ext.rejected_row WHERE $6 AND " HAS_KEY("$1", "$4", "rule = $2") ") "
 		   "INSERT INTO migrate_ext.rejected_row (mapping_id, rule, action, key, row_image) "
-		   "SELECT $1, $2, $3, key, image FROM unnest($4, $5) AS r(key, image)",
-		   SPI_ARGS(spi_int8(mapping_id), spi_text(rule), spi_text(action), array_arg(keys), array_arg(images)));
+		   "SELECT $1, $2, $3, key, image FROM unnest($4, $5) AS r(key, image) "
+		   "WHERE $6 OR NOT EXISTS (SELECT FROM migrate_ext.rejected_row l WHERE l.key = r.key AND l.mapping_id = $1 AND l.rule = $2)",
+		   SPI_ARGS(spi_int8(mapping_id), spi_text(rule), spi_text(action), array_arg(keys), array_arg(images), spi_bool(again)));
 }
 
 /*

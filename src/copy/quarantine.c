@@ -225,9 +225,16 @@ quarantine_copy(Quarantine *q, Stretch stretch)
 		check_limit(q->g, rejected_row_count_failed(q->g->id), q->last);
 }
 
-/* Lists rows that met a rule: SPI_tuptable has their keys and images. */
+/* A rule that only flags rows may fail, and must not keep a key from being settled. */
+static bool
+rule_rejects(const MappingRule *rule)
+{
+	return strcmp(rule->action, "reject") == 0;
+}
+
+/* Lists rows that met a rule: SPI_tuptable has their keys, in this column, and then their images. */
 static void
-list_rows(const Mapping *m, const MappingRule *rule, uint64 n)
+list_rows(const Mapping *m, const MappingRule *rule, uint64 n, int column, bool again)
 {
 	Datum	   *keys = palloc(sizeof(Datum) * Max(n, 1));
 	Datum	   *images = palloc(sizeof(Datum) * Max(n, 1));
@@ -236,12 +243,12 @@ list_rows(const Mapping *m, const MappingRule *rule, uint64 n)
 		return;
 	for (uint64 i = 0; i < n; i++)
 	{
-		keys[i] = spi_get_datum(i, 1);
-		images[i] = spi_get_datum(i, 2);
+		keys[i] = spi_get_datum(i, column);
+		images[i] = spi_get_datum(i, column + 1);
 	}
 	rejected_row_list_rule(m->id, rule->name, rule->action,
 						   construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT),
-						   construct_array(images, n, JSONBOID, -1, false, TYPALIGN_INT));
+						   construct_array(images, n, JSONBOID, -1, false, TYPALIGN_INT), again);
 }
 
 /* Lists the rows of a stretch that meet a rule of the mapping. */
@@ -258,12 +265,12 @@ quarantine_list_stretch(const Mapping *m, const Extent *e, Stretch stretch)
 		SpiScope	scope;
 
 		spi_open_owner(&scope, m->owner, m->time_zone);
-		list_rows(m, rule, stretch_run(e, stretch, projection_range_images(m, e, rule->condition, true)));
+		list_rows(m, rule, stretch_run(e, stretch, projection_range_images(m, e, rule->condition, true)), 1, true);
 		spi_close(&scope);
 	}
 }
 
-/* Lists all rows of the source that meet a rule. */
+/* Lists all rows of the source that meet a rule and are not listed yet. */
 void
 quarantine_list_source(const Mapping *m, const MappingRule *rule)
 {
@@ -275,24 +282,25 @@ quarantine_list_source(const Mapping *m, const MappingRule *rule)
 	plan = SPI_prepare(projection_all_images(m, rule->condition), 0, NULL);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a rule: %s", SPI_result_code_string(SPI_result));
-	portal = SPI_cursor_open(NULL, plan, NULL, NULL, false);
+	PushActiveSnapshot(GetLatestSnapshot());
+	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	PopActiveSnapshot();
 	for (;;)
 	{
 		SPI_cursor_fetch(portal, true, LIST_ROWS);
 		if (SPI_processed == 0)
 			break;
-		list_rows(m, rule, SPI_processed);
+		list_rows(m, rule, SPI_processed, 1, false);
 		CHECK_FOR_INTERRUPTS();
 	}
 	SPI_cursor_close(portal);
 	spi_close(&scope);
 }
 
-/* Those of some keys that a query over $1, which returns their numbers, does not return; NULL if there are none. */
+/* Those of some keys that are not marked as found, by their numbers from 1; NULL if there are none. */
 static ArrayType *
-keys_without(const Mapping *m, const char *sql, ArrayType *keys)
+keys_not_found(ArrayType *keys, uint64 rows)
 {
-	SpiScope	scope;
 	Datum	   *elems;
 	bool	   *found;
 	int			n;
@@ -300,17 +308,31 @@ keys_without(const Mapping *m, const char *sql, ArrayType *keys)
 
 	deconstruct_array(keys, JSONBOID, -1, false, TYPALIGN_INT, &elems, NULL, &n);
 	found = palloc0(sizeof(bool) * (n + 1));
-	spi_open_owner(&scope, m->owner, m->time_zone);
-	spi_read(sql, SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(keys), false)));
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < rows; i++)
 		found[spi_get_int8(i, 1)] = true;
-	spi_close(&scope);
 	for (int i = 0; i < n; i++)
 	{
 		if (!found[i + 1])
 			elems[left++] = elems[i];
 	}
 	return left == 0 ? NULL : construct_array(elems, left, JSONBOID, -1, false, TYPALIGN_INT);
+}
+
+/* Those of some keys that a query over $1, which returns their numbers, does not return; NULL if there are none. */
+static ArrayType *
+keys_without(const Mapping *m, const char *sql, ArrayType *keys)
+{
+	SpiScope	scope;
+	ArrayType  *left;
+	MemoryContext spi;
+
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	spi_read(sql, SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(keys), false)));
+	spi = MemoryContextSwitchTo(scope.caller);
+	left = keys_not_found(keys, SPI_processed);
+	MemoryContextSwitchTo(spi);
+	spi_close(&scope);
+	return left;
 }
 
 /* On the way back: what stands for the keys of rejected rows of the old side, which has none; NULL if there are no such rows. */
@@ -369,6 +391,66 @@ quarantine_keep(const Mapping *m, Datum key, const ErrorData *error)
 		has_no_target(m, key) && rejected_row_note_again(m->id, key, error);
 }
 
+/*
+ * Brings the lists of what rules reject up to date for some keys that are being settled: their
+ * rows may meet a rule, or meet it no more, because a table has changed that it reads.
+ */
+void
+quarantine_list_keys(const Mapping *m, ArrayType *keys)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_rule_list(m->id))
+	{
+		MappingRule *rule = lfirst(lc);
+		SpiScope	scope;
+		ArrayType  *others;
+		uint64		n;
+
+		if (!rule_rejects(rule))
+			continue;
+		spi_open_owner(&scope, m->owner, m->time_zone);
+		n = spi_run(projection_meeting_images(m, rule->condition), SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(keys), false)));
+		others = keys_not_found(keys, n);
+		list_rows(m, rule, n, 2, true);
+		if (others != NULL)
+			rejected_row_forget(m->id, others, rule->name);
+		spi_close(&scope);
+	}
+}
+
+/* Takes the rows off the list of a rule that do not meet it any more, in the active snapshot. */
+static void
+review_rule(const Mapping *m, const MappingRule *rule)
+{
+	ArrayType  *keys = rejected_row_read_keys(m->id, rule->name);
+
+	if (keys != NULL && (keys = keys_without(m, projection_find_meeting(m, rule->condition), keys)) != NULL)
+		rejected_row_forget(m->id, keys, rule->name);
+}
+
+/*
+ * The same for all rows, where any may be concerned: one that another rule rejects now
+ * differs in nothing that a comparison of the two sides could see.
+ */
+void
+quarantine_list_all(const Mapping *m)
+{
+	ListCell   *lc;
+
+	foreach(lc, mapping_rule_list(m->id))
+	{
+		MappingRule *rule = lfirst(lc);
+
+		if (!rule_rejects(rule))
+			continue;
+		PushActiveSnapshot(GetLatestSnapshot());
+		review_rule(m, rule);
+		PopActiveSnapshot();
+		quarantine_list_source(m, rule);
+	}
+}
+
 /* Takes rows off the lists that have a target row now, or do not meet their rule any more. */
 void
 quarantine_review(const Mapping *m)
@@ -381,13 +463,7 @@ quarantine_review(const Mapping *m)
 		(keys = keys_without(m, projection_find_source(m), keys)) != NULL)
 		rejected_row_forget(m->id, keys, NULL);	/* the source row is gone */
 	foreach(lc, mapping_rule_list(m->id))
-	{
-		MappingRule *rule = lfirst(lc);
-
-		if ((keys = rejected_row_read_keys(m->id, rule->name)) != NULL &&
-			(keys = keys_without(m, projection_find_meeting(m, rule->condition), keys)) != NULL)
-			rejected_row_forget(m->id, keys, rule->name);
-	}
+		review_rule(m, lfirst(lc));
 	PopActiveSnapshot();
 }
 

@@ -32,6 +32,8 @@ extern bool quarantine_may_isolate(const ErrorData *error);
 extern void quarantine_copy(Quarantine *q, Stretch stretch);
 extern void quarantine_list_stretch(const Mapping *m, const Extent *e, Stretch stretch);
 extern void quarantine_list_source(const Mapping *m, const MappingRule *rule);
+extern void quarantine_list_keys(const Mapping *m, ArrayType *keys);
+extern void quarantine_list_all(const Mapping *m);
 extern bool quarantine_keep(const Mapping *m, Datum key, const ErrorData *error);
 extern void quarantine_review(const Mapping *m);
 extern void quarantine_failed_keys(const Migration *g);

@@ -233,6 +233,31 @@ prefer_index(const Mapping *m)
 								 GUC_ACTION_SAVE, true, 0, false);
 }
 
+/* The keys of the entries that are not left for later; NULL if there are none. */
+static ArrayType *
+settled_keys(const Settlement *s)
+{
+	Datum	   *keys = palloc(sizeof(Datum) * s->n);
+	int			n = 0;
+
+	for (int i = 0; i < s->n; i++)
+	{
+		if (!s->busy[i])
+			keys[n++] = s->entries[i].key;
+	}
+	return n == 0 ? NULL : construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT);
+}
+
+/* Which rules the rows of the settled keys meet may have changed with a table that these read. */
+static void
+follow_rules(const Settlement *s)
+{
+	ArrayType  *keys = s->m->has_rules && !s->m->reverse ? settled_keys(s) : NULL;
+
+	if (keys != NULL)
+		quarantine_list_keys(s->m, keys);
+}
+
 /* Work for subxact_try. */
 static void
 work_settle(void *arg)
@@ -247,6 +272,7 @@ work_settle(void *arg)
 		spi_open_owner(&scope, s->m->owner, s->m->time_zone);
 		prefer_index(s->m);		/* until the scope ends */
 		settle(s);
+		follow_rules(s);
 		deferred_check(s->deferred);
 		spi_close(&scope);
 	}
@@ -271,10 +297,8 @@ static void
 finish_entries(const Settlement *s, SyncResult *result)
 {
 	int64	   *ids;
-	Datum	   *keys = palloc(sizeof(Datum) * s->n);
 	int			rows = 0;
 	int			n = 0;
-	int			result_keys = 0;
 	ArrayType  *settled;
 
 	for (int i = 0; i < s->n; i++)
@@ -287,7 +311,6 @@ finish_entries(const Settlement *s, SyncResult *result)
 			result->busy++;
 			continue;
 		}
-		keys[result_keys++] = s->entries[i].key;
 		memcpy(ids + n, s->entries[i].ids, sizeof(int64) * s->entries[i].nids);
 		n += s->entries[i].nids;
 		result->settled++;
@@ -295,7 +318,7 @@ finish_entries(const Settlement *s, SyncResult *result)
 	if (n == 0)
 		return;
 	dirty_key_settled(s->m->id, ids, n);
-	settled = construct_array(keys, result_keys, JSONBOID, -1, false, TYPALIGN_INT);
+	settled = settled_keys(s);
 	if (!s->m->reverse && rejected_row_any(s->m->id))
 		rejected_row_forget(s->m->id, settled, NULL);
 	if (ref_dedupes(s->m) && !s->m->reverse)
@@ -412,6 +435,8 @@ expand_every(const Mapping *m)
 	PopActiveSnapshot();
 	requeue_found(m, ref_is_multiset(m) ? projection_compare_multisets(m, false, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL) :
 				  projection_compare(m, false, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL, NULL), without, 2, "reconcile");
+	if (m->has_rules && !m->reverse)
+		quarantine_list_all(m);
 }
 
 /* Rows of the queue that name no key. */

@@ -537,6 +537,14 @@ projection_find_meeting(const Mapping *m, const char *condition)
 	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s", source_of_keys(m, condition));
 }
 
+/* The source rows with one of the keys that pass the declared filter and meet a condition: number of the key, own key and image. */
+char *
+projection_meeting_images(const Mapping *m, const char *condition)
+{
+	return psprintf("SELECT " KEYS_ALIAS ".migrate_n, %s, to_jsonb(" SOURCE_ALIAS ".*) FROM %s%s", ref_key_json(m, KEY_OF_SOURCE, NULL),
+					source_of_keys(m, m->declared_filter), ref_and_condition(condition));
+}
+
 /* The numbers of the keys that have a source row now, and its image as jsonb. */
 char *
 projection_source_images(const Mapping *m)

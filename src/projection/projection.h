@@ -59,6 +59,7 @@ extern char *projection_transition_keys(const Mapping *m, TransitionKeys which);
 extern char *projection_find_source(const Mapping *m);
 extern char *projection_all_images(const Mapping *m, const char *condition);
 extern char *projection_find_meeting(const Mapping *m, const char *condition);
+extern char *projection_meeting_images(const Mapping *m, const char *condition);
 extern char *projection_source_images(const Mapping *m);
 extern char *projection_lock_source(const Mapping *m);
 extern char *projection_find_target(const Mapping *m, TargetLock lock);

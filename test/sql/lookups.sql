@@ -68,8 +68,15 @@ SELECT * FROM verdict();
 UPDATE "ki'nd" SET memo = 'no' WHERE kind = 'k4';
 SELECT * FROM verdict();
 SELECT count(*) FROM migrate_rejected('lookups') WHERE rule IS NOT NULL;
-UPDATE "ki'nd" SET memo = NULL WHERE kind = 'k4';
+SELECT rule, action, bool_and(source_row ->> 'kind' = 'k4' AND key ->> 'id' = source_row ->> 'id') AS right FROM migrate_rejected('lookups') GROUP BY 1, 2;
+UPDATE item SET kind = 'k5' WHERE id = 4;
+UPDATE "ki'nd" SET memo = 'no' WHERE kind = 'k5';
 SELECT * FROM verdict();
+SELECT source_row ->> 'kind' AS kind, count(*), (SELECT sum(rejected_rows) FROM migrate_progress('lookups')) AS all FROM migrate_rejected('lookups') GROUP BY 1 ORDER BY 1;
+UPDATE "ki'nd" SET memo = NULL WHERE kind IN ('k4', 'k5');
+SELECT * FROM verdict();
+SELECT count(*) FROM migrate_rejected('lookups');
+UPDATE item SET kind = 'k4' WHERE id = 4;
 -- the source itself is read, too
 DELETE FROM item WHERE id IN (101, 102);
 INSERT INTO item VALUES (400, 'k5', 7, 3, 1);
@@ -166,6 +173,36 @@ SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('l
 SELECT count(*) AS wrong FROM sale_new n JOIN sale s USING (id) WHERE s.cents <> (n.amount / (SELECT rate FROM rate r WHERE r.currency = n.currency))::int;
 SELECT migrate_rollback('lookups');
 SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'migrate\_ext\_%';
+SELECT migrate_drop('lookups');
+
+-- rules that may concern any key: who is rejected by which one is listed so, and those are left alone to whom nothing happened
+CREATE TABLE closed (a int, b int);
+CREATE TABLE order_old (id int PRIMARY KEY, n int);
+CREATE TABLE order_new (id int PRIMARY KEY, n int);
+INSERT INTO order_old SELECT i, i % 5 FROM generate_series(1, 50) i;
+INSERT INTO closed VALUES (1, 10);
+SELECT migrate_create('lookups') > 0 AS created;
+SELECT migrate_map('lookups', 'order_old', 'order_new') AS m \gset
+SELECT migrate_add_rule('lookups', :m, 'one', 'src.n IN (SELECT x.a FROM closed x JOIN closed y USING (a, b))') > 0 AS rule_1,
+	migrate_add_rule('lookups', :m, 'two', 'src.n IN (SELECT x.b FROM closed x JOIN closed y USING (a, b))') > 0 AS rule_2;
+SELECT migrate_set('lookups', 'sync_interval', '0') IS NOT NULL AS set;
+SELECT migrate_start('lookups');
+CALL migrate_run('lookups');
+CREATE VIEW listed AS SELECT rule, source_row ->> 'n' AS n, count(*) FROM migrate_rejected('lookups') GROUP BY 1, 2;
+TABLE listed ORDER BY 1, 2;
+CREATE TABLE first_listed AS SELECT rejected_row_id FROM migrate_ext.rejected_row;
+INSERT INTO closed VALUES (2, 11), (10, 3);
+SELECT migrate_sync('lookups') AS settled;
+TABLE listed ORDER BY 1, 2;
+SELECT count(*) AS left_alone FROM migrate_ext.rejected_row JOIN first_listed USING (rejected_row_id);
+UPDATE closed SET a = 12, b = 2 WHERE a = 2;
+SELECT migrate_sync('lookups') AS settled;
+TABLE listed ORDER BY 1, 2;
+TRUNCATE closed;
+SELECT migrate_sync('lookups') AS settled;
+TABLE listed;
+SELECT target_rows, checksum_match FROM migrate_verify('lookups');
+SELECT migrate_rollback('lookups');
 SELECT migrate_drop('lookups');
 SET client_min_messages = warning;
 DROP SCHEMA lookups CASCADE;
