@@ -35,7 +35,10 @@ open_spi(Capture *c)
 		elog(ERROR, "could not register transition tables");
 }
 
-/* Finds out now what would fail the application at its commit. */
+/*
+ * Finds out now what would fail the application at its commit.  A constraint may have come
+ * while the target's lock was waited for; as that is held now, none can come any more.
+ */
 static void
 check_deferred(const Capture *c, List *mappings)
 {
@@ -44,13 +47,18 @@ check_deferred(const Capture *c, List *mappings)
 	foreach(lc, mappings)
 	{
 		const CaptureMapping *cm = lfirst(lc);
+		DeferredConstraints deferred = cm->deferred;
 		int			level;
 
-		if (c->stale || cm->queue || strcmp(cm->mapping->on_error, "abort") == 0 || !deferred_any(&cm->deferred))
+		if (c->stale || cm->queue || strcmp(cm->mapping->on_error, "abort") == 0)
+			continue;
+		if (c->set->stale)
+			deferred_find(cm->mapping->target, &deferred);
+		if (!deferred_any(&deferred))
 			continue;
 		level = NewGUCNestLevel();
 		capture_limit_locks(c);
-		deferred_check(&cm->deferred);
+		deferred_check(&deferred);
 		AtEOXact_GUC(true, level);
 	}
 }
