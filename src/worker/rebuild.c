@@ -40,7 +40,9 @@
 #include "base/spi.h"
 #include "base/subxact.h"
 #include "catalog/event.h"
+#include "catalog/mapping.h"
 #include "catalog/stashed_object.h"
+#include "copy/sync_pass.h"
 #include "lifecycle/stash.h"
 #include "worker/launch.h"
 #include "worker/main.h"
@@ -150,19 +152,24 @@ rebuild_index(const StashedObject *o)
 	run_alone(psprintf("CREATE INDEX CONCURRENTLY %s", o->definition + strlen(prefix)));
 }
 
+/* Is the constraint there, and validated?  Another one may have taken a foreign key's name. */
+#define ASK_CONSTRAINT "SELECT convalidated FROM pg_constraint WHERE conrelid = $1 AND conname = $2"
+#define ASK_FOREIGN_KEY ASK_CONSTRAINT " AND contype = 'f'"
+
 /* Adds a foreign key for new rows, if it is to be added, then looks at the old ones. */
 static void
 rebuild_foreign_key(const StashedObject *o, const char *lock_timeout)
 {
 	bool		validated;
+	bool		only_validate = strcmp(o->kind, STASH_VALIDATION) == 0;
 	char	   *relation;
 
 	begin();
 	relation = MemoryContextStrdup(TopMemoryContext, quote_relation(o->relation));
 	commit();
-	if (!ask("SELECT convalidated FROM pg_constraint WHERE conrelid = $1 AND conname = $2", o, &validated))
+	if (!ask(only_validate ? ASK_CONSTRAINT : ASK_FOREIGN_KEY, o, &validated))
 	{
-		if (strcmp(o->kind, STASH_VALIDATION) == 0)
+		if (only_validate)
 			return;				/* it was dropped since */
 		set("lock_timeout", lock_timeout);
 		run_alone(psprintf("ALTER TABLE %s ADD CONSTRAINT %s %s NOT VALID", relation, quote_identifier(o->name), o->definition));
@@ -211,16 +218,70 @@ rebuild(const StashedObject *o, const char *lock_timeout)
 	finish(o);
 }
 
-/* Makes one object again, or notes why it cannot be; false if the application was in the way. */
+/* A foreign key that found a row without parent while dual writes of the migration may have failed. */
+typedef struct Orphan
+{
+	int64		object;			/* its number; 0: none yet */
+	bool		settled;		/* have the keys been settled that were dirty then? */
+	int64		failed;			/* how many could not be, in the last pass */
+} Orphan;
+
+/*
+ * Settles the keys that are dirty now.  Between one foreign key and the next a row may have been
+ * stored whose parent, refused by the first key, is still in the queue.  False if another pass is needed:
+ * others were in the way, or rows were settled after those that name them.
+ */
 static bool
-rebuild_or_note(const StashedObject *o, const char *lock_timeout)
+settle_keys(int64 migration_id, Orphan *orphan)
+{
+	SyncPass	pass;
+	bool		more = true;
+
+	sync_pass_begin(&pass, false);
+	while (more)
+	{
+		Migration  *g;
+		SyncResult	result = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		begin();
+		g = identity_catalog_exists() ? migration_get_by_id(migration_id) : NULL;
+		more = g != NULL && migration_is_capturing(g) && !migration_is_switched(g) &&
+			sync_pass_step(g, mapping_list(g->id, MAPPING_FORWARD), &pass, &result);
+		commit();
+	}
+	more = pass.total.settled > 0 && pass.total.failed > 0 && pass.total.failed < orphan->failed;
+	orphan->failed = pass.total.failed;
+	return !more && pass.total.busy == 0 && pass.total.parked == 0 && pass.total.expanded == 0 && !pass.total.halted;
+}
+
+/* Is it to be tried again?  Notes what is to be done before. */
+static bool
+may_pass_later(const StashedObject *o, const ErrorData *error, Orphan *orphan)
+{
+	if (error_is_transient(error))
+		return true;
+	if (error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION || orphan->object == o->id)
+		return false;
+	orphan->object = o->id;
+	orphan->settled = false;
+	orphan->failed = PG_INT64_MAX;
+	return true;
+}
+
+/* Makes one object again, or notes why it cannot be; false if it is to be tried again. */
+static bool
+rebuild_or_note(const StashedObject *o, int64 migration_id, const char *lock_timeout, Orphan *orphan)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool done = true;
 
 	PG_TRY();
 	{
-		rebuild(o, lock_timeout);
+		if (orphan->object == o->id && !orphan->settled)
+			done = orphan->settled = settle_keys(migration_id, orphan);
+		if (done)
+			rebuild(o, lock_timeout);
 	}
 	PG_CATCH();
 	{
@@ -235,17 +296,16 @@ rebuild_or_note(const StashedObject *o, const char *lock_timeout)
 		debug_query_string = NULL;
 		RESUME_INTERRUPTS();
 		set("lock_timeout", "0");
-		if (error_is_transient(error))
-			done = false;
-		else if (!error_must_propagate(error))
+		if (error_must_propagate(error))
+			proc_exit(0);
+		done = !may_pass_later(o, error, orphan);
+		if (done)
 		{
 			begin();
 			if (identity_catalog_exists())
 				stashed_object_failed(o->id, error_sqlstate(error), error->message);
 			commit();
 		}
-		else
-			proc_exit(0);
 	}
 	PG_END_TRY();
 	return done;
@@ -289,6 +349,7 @@ migrate_worker_rebuild(Datum arg)
 {
 	WorkerArgs	args;
 	MemoryContext context;
+	Orphan		orphan = {0};
 
 	worker_connect(&args);
 	StartTransactionCommand();
@@ -311,7 +372,7 @@ migrate_worker_rebuild(Datum arg)
 		if (o == NULL)
 			break;
 		pgstat_report_activity(STATE_RUNNING, showing);
-		if (rebuild_or_note(o, lock_timeout))
+		if (rebuild_or_note(o, args.migration_id, lock_timeout, &orphan))
 			continue;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
