@@ -51,6 +51,7 @@ OBJS = \
 	src/projection/constraint.o \
 	src/projection/comparison.o \
 	src/projection/expression.o \
+	src/projection/foreign_key.o \
 	src/projection/key.o \
 	src/projection/lookup.o \
 	src/projection/multiset.o \
@@ -78,10 +79,12 @@ OBJS = \
 	src/capture/trigger.o \
 	src/capture/trigger_function.o \
 	src/copy/backfill.o \
+	src/copy/circle.o \
 	src/copy/direct_copy.o \
 	src/copy/quarantine.o \
 	src/copy/range_plan.o \
 	src/copy/requeue.o \
+	src/copy/settle.o \
 	src/copy/sync.o \
 	src/copy/sync_pass.o \
 	src/copy/throttle.o \

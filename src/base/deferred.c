@@ -56,6 +56,14 @@ set_constraints(List *names, bool deferred)
 	AfterTriggerSetState(statement);
 }
 
+/* Puts all checks off, until deferred_check. */
+void
+deferred_postpone(const DeferredConstraints *found)
+{
+	set_constraints(found->at_commit, true);
+	set_constraints(found->if_asked, true);
+}
+
 /*
  * Checks now what would be checked at commit; raises what is violated.  The
  * constraints are as they were declared afterwards.

@@ -22,6 +22,7 @@ deferred_any(const DeferredConstraints *found)
 }
 
 extern void deferred_find(Oid relid, DeferredConstraints *found);
+extern void deferred_postpone(const DeferredConstraints *found);
 extern void deferred_check(const DeferredConstraints *found);
 
 #endif							/* MIGRATE_DEFERRED_H */

@@ -7,27 +7,7 @@
  * says only that its target row may be wrong, so settling it twice, or in any
  * order, does no harm.
  *
- * For some keys, each step a statement with a new snapshot:
- *	1. Which of them have a source row?
- *	2. Those that have none: lock their target rows.  No target row either:
- *	   done, as a later insert carries itself.
- *	3. Look at the source again, now under the target's lock.  Still no row:
- *	   delete the target row.  One DELETE ... WHERE NOT EXISTS would, after
- *	   waiting for the target row, re-check that row but not the source, and
- *	   delete what was just inserted.
- *	4. Those that have a source row: lock it, and upsert its projection.  No
- *	   writer can be between its row and its trigger, or it would hold that row
- *	   lock.
- *
- * The application never loses: a source row that it has locked is not waited
- * for, its key stays in the queue.  Whoever waits for us may hold what we would
- * wait for, and it is the application's deadlock_timeout that would end it.
- * Step 2 may wait, as long as the transaction holds no source row: a dual
- * write gives a target row up by itself (see limit_lock_wait).
- *
- * Rows without keys are counted: where the source has one more often than the target, as many
- * are inserted, and the other way round.  No row needs a lock for that, as nobody but a
- * sync writes the target (their writes are always queued), one sync at a time: see lock_tables.
+ * What is done for some keys is in settle.c.
  *
  * Not while batches of a copy may be uncommitted: step 2 would not see the row
  * that such a batch brings back.  See sync_must_wait.
@@ -55,226 +35,31 @@
 #include "catalog/dirty_key.h"
 #include "catalog/job.h"
 #include "catalog/rejected_row.h"
+#include "copy/circle.h"
 #include "copy/quarantine.h"
 #include "copy/requeue.h"
+#include "copy/settle.h"
 #include "copy/sync.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
-/* Tells the advisory lock of a mapping without keys from others. */
-#define COUNTING_LOCK_FIELD 79
-
 /* How many keys are counted at once: as both tables are read for them, rather many. */
 #define COUNTING_BATCH_KEYS 20000
-
-/* A distinct key with the queue rows that name it. */
-typedef struct DirtyEntry
-{
-	char	   *text;
-	Datum		key;
-	int64	   *ids;			/* part of an array that all entries share */
-	int			nids;
-} DirtyEntry;
-
-/* How to make the target rows of keys right that have a source row. */
-typedef enum Way
-{
-	WAY_UPSERT,
-	WAY_REPLACE,				/* values are exchanged between rows */
-	WAY_PARK					/* only take away what is in the way of others */
-} Way;
-
-/* Some keys of a mapping, to be settled in one subtransaction. */
-typedef struct Settlement
-{
-	const Mapping *m;
-	const DirtyEntry *entries;
-	int			n;
-	bool		may_wait;		/* for target rows: no source row is locked yet */
-	const DeferredConstraints *deferred;	/* of the target */
-	Way			way;
-	bool	   *busy;			/* result: entries to be left for later */
-} Settlement;
-
-/* The keys of the entries with these numbers, as a parameter. */
-static SpiArg
-key_array(const Settlement *s, const int *which, int n)
-{
-	Datum	   *keys = palloc(sizeof(Datum) * Max(n, 1));
-
-	for (int i = 0; i < n; i++)
-		keys[i] = s->entries[which[i]].key;
-	return spi_datum(JSONBARRAYOID,
-					 PointerGetDatum(construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT)),
-					 false);
-}
-
-/* Runs a list of statements over some keys. */
-static void
-run_all(List *statements, SpiArg keys)
-{
-	ListCell   *lc;
-
-	foreach(lc, statements)
-		spi_run(lfirst(lc), &keys, 1);
-}
-
-/*
- * Runs a query that returns numbers of keys, from 1, and moves the entries it
- * returns to the front; returns how many they are.
- */
-static int
-partition(const Settlement *s, const char *sql, int *which, int n)
-{
-	SpiArg		arg = key_array(s, which, n);
-	uint64		rows;
-	bool	   *hit = palloc0(n + 1);
-	int		   *rest = palloc(sizeof(int) * Max(n, 1));
-	int			front = 0;
-	int			back = 0;
-
-	if (n == 0)
-		return 0;
-	rows = spi_run(sql, &arg, 1);
-	for (uint64 i = 0; i < rows; i++)
-		hit[spi_get_int8(i, 1)] = true;
-	for (int i = 0; i < n; i++)
-	{
-		if (hit[i + 1])
-			which[front++] = which[i];
-		else
-			rest[back++] = which[i];
-	}
-	memcpy(which + front, rest, sizeof(int) * back);
-	return front;
-}
-
-/* Leaves entries for later. */
-static void
-leave(const Settlement *s, const int *which, int n)
-{
-	for (int i = 0; i < n; i++)
-		s->busy[which[i]] = true;
-}
-
-/*
- * Steps 2 and 3, for entries without a source row.  Those whose source row has
- * appeared meanwhile are moved to the front; returns how many they are.
- */
-static int
-settle_absent(const Settlement *s, int *which, int n)
-{
-	int			locked = partition(s, projection_find_target(s->m, s->may_wait ? TARGET_LOCKED : TARGET_SKIP_LOCKED),
-								   which, n);
-	int			appeared;
-
-	if (!s->may_wait)
-		leave(s, which + locked,
-			  partition(s, projection_find_target(s->m, TARGET_UNLOCKED), which + locked, n - locked));
-	appeared = partition(s, projection_find_source(s->m), which, locked);
-	if (locked > appeared)
-		run_all(projection_delete_keys(s->m, false), key_array(s, which + appeared, locked - appeared));
-	return appeared;
-}
-
-/* Step 4, for entries with a source row. */
-static void
-settle_present(const Settlement *s, int *which, int n)
-{
-	int			locked = partition(s, projection_lock_source(s->m), which, n);
-
-	leave(s, which + locked, n - locked);
-	if (locked == 0)
-		return;
-	if (s->way == WAY_PARK)
-	{
-		if (partition(s, projection_find_target(s->m, TARGET_UNLOCKED), which, locked) > 0)
-			leave(s, which, locked);
-		run_all(projection_delete_keys(s->m, false), key_array(s, which, locked));
-		return;
-	}
-	run_all(projection_delete_keys(s->m, true), key_array(s, which, locked));
-	if (s->way == WAY_REPLACE)
-		run_all(projection_replace_keys(s->m), key_array(s, which, locked));
-	run_all(projection_upsert_keys(s->m), key_array(s, which, locked));
-}
-
-/* All steps, as the mapping's owner. */
-static void
-settle(const Settlement *s)
-{
-	int		   *which = palloc(sizeof(int) * s->n);
-	int			present;
-	int			appeared;
-
-	for (int i = 0; i < s->n; i++)
-		which[i] = i;
-	if (ref_is_multiset(s->m))
-	{
-		run_all(projection_settle_rows(s->m), key_array(s, which, s->n));
-		return;
-	}
-	present = partition(s, projection_find_source(s->m), which, s->n);
-	appeared = settle_absent(s, which + present, s->n - present);
-	settle_present(s, which, present + appeared);
-}
-
-/*
- * Looks keys up by the index that is known to be there: by what the planner
- * knows, it might rather read the whole source for each batch.
- */
-static void
-prefer_index(const Mapping *m)
-{
-	static const char *const joins[] = {"enable_hashjoin", "enable_mergejoin"};
-
-	for (int i = 0; i < lengthof(joins) && projection_source_is_unique(m, true); i++)
-		(void) set_config_option(joins[i], "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-}
-
-/* The keys of the entries that are not left for later; NULL if there are none. */
-static ArrayType *
-settled_keys(const Settlement *s)
-{
-	Datum	   *keys = palloc(sizeof(Datum) * s->n);
-	int			n = 0;
-
-	for (int i = 0; i < s->n; i++)
-	{
-		if (!s->busy[i])
-			keys[n++] = s->entries[i].key;
-	}
-	return n == 0 ? NULL : construct_array(keys, n, JSONBOID, -1, false, TYPALIGN_INT);
-}
-
-/* Which rules the rows of the settled keys meet may have changed with a table that these read. */
-static void
-follow_rules(const Settlement *s)
-{
-	ArrayType  *keys = s->m->has_rules && !s->m->reverse ? settled_keys(s) : NULL;
-
-	if (keys != NULL)
-		quarantine_list_keys(s->m, keys);
-}
 
 /* Work for subxact_try. */
 static void
 work_settle(void *arg)
 {
 	const Settlement *s = arg;
-	SpiScope	scope;
 	ApplyFrame	frame;
 
 	apply_begin(&frame, s->m->migration_id, s->m->reverse);
 	PG_TRY();
 	{
-		spi_open_owner(&scope, s->m->owner, s->m->time_zone);
-		prefer_index(s->m);		/* until the scope ends */
-		settle(s);
-		follow_rules(s);
-		deferred_check(s->deferred);
-		spi_close(&scope);
+		if (s->way == WAY_CIRCLE)
+			circle_settle(s);
+		else
+			settle_keys(s);
 	}
 	PG_FINALLY();
 	{
@@ -318,7 +103,7 @@ finish_entries(const Settlement *s, SyncResult *result)
 	if (n == 0)
 		return;
 	dirty_key_settled(s->m->id, ids, n);
-	settled = settled_keys(s);
+	settled = settle_done_keys(s);
 	if (!s->m->reverse && rejected_row_any(s->m->id))
 		rejected_row_forget(s->m->id, settled, NULL);
 	if (ref_dedupes(s->m) && !s->m->reverse)
@@ -355,6 +140,8 @@ settle_entries(const Mapping *m, const DeferredConstraints *deferred, const Dirt
 
 	if (clash)
 		error = try_settle(&s, WAY_REPLACE);
+	else if (error != NULL && error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION && deferred_any(deferred))
+		error = try_settle(&s, WAY_CIRCLE);
 	if (error == NULL)
 		finish_entries(&s, result);
 	else if (error_is_transient(error))
@@ -547,23 +334,6 @@ settle_every(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
 }
 
 /*
- * Locks the two tables as the settling will, or says that somebody keeps them.
- * Who changes the direction of the migration locks them, too, and settles what
- * is left: it must not meet keys that we have taken and not settled yet.  Two syncs that
- * count the same rows without keys would both insert what is missing.
- */
-static bool
-lock_tables(const Mapping *m)
-{
-	LOCKTAG		tag;
-
-	if (!ConditionalLockRelationOid(m->source, RowShareLock) || !ConditionalLockRelationOid(m->target, RowExclusiveLock))
-		return false;
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (m->id >> 32), (uint32) m->id, COUNTING_LOCK_FIELD);
-	return !ref_is_multiset(m) || LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
-}
-
-/*
  * Is a copy under way whose uncommitted batches might bring back a row that a
  * sync does not see?  Its keys are settled after the barrier at its end.
  */
@@ -685,7 +455,7 @@ sync_batch(const Migration *g, const Mapping *m, SyncStretch *stretch, SyncResul
 	(void) set_config_option("lock_timeout",
 							 setting_text(g->settings, "lock_timeout"),
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	result->halted = !lock_tables(m);
+	result->halted = !settle_lock_tables(m);
 	if (!result->halted)
 		dirty_key_take(m->id, stretch->after, stretch->upto, ref_is_multiset(m) ? Max(stretch->limit, COUNTING_BATCH_KEYS) : stretch->limit,
 					   stretch->due_only, &batch);
