@@ -203,6 +203,13 @@ capture_record_keys(Capture *c, CaptureMapping *cm, const DirtyKeyError *error, 
 	return record_keys(c, cm, capture_touched(c), "error", error, first);
 }
 
+/* The same for the keys that an update has taken from all of its rows. */
+int64
+capture_record_gone(Capture *c, CaptureMapping *cm, const DirtyKeyError *error, Datum *first)
+{
+	return record_keys(c, cm, KEYS_GONE, "error", error, first);
+}
+
 /*
  * While the copy is under way, keys whose row is removed also become dirty: a
  * batch that is not committed yet may bring the row back, and only a look
@@ -382,7 +389,7 @@ apply_removals(Capture *c, CaptureMapping *cm)
 {
 	bool		direct = is_direct(c, cm);
 
-	if (c->event == 'i' || (direct && c->event == 'u'))
+	if (c->event == 'i' || (direct && c->event == 'u') || c->leaves != NULL)
 		return;
 	record_removals(c, cm);
 	if (!direct || !apply_directly(c, cm))

@@ -70,6 +70,16 @@ typedef struct ApplyWork
 	List	   *mappings;
 } ApplyWork;
 
+/* The rows of keys that have gone are left to the queue, all others are stored. */
+static void
+leave_gone(Capture *c, CaptureMapping *cm)
+{
+	Datum		key;
+	int64		n = capture_record_gone(c, cm, c->leaves, &key);
+
+	account_note(cm->mapping, n, key, c->leaves);
+}
+
 static void
 work_apply(void *arg)
 {
@@ -83,6 +93,8 @@ work_apply(void *arg)
 		c->current = false;
 		capture_apply(c, w->mappings);
 	}
+	if (c->leaves != NULL)
+		leave_gone(c, linitial(w->mappings));
 	check_deferred(c, w->mappings);
 	SPI_finish();
 }
@@ -150,6 +162,17 @@ is_exchange(const Capture *c, List *mappings, const ErrorData *error)
 }
 
 /*
+ * Could a row not be removed whose key has changed, as others name it?  What is cascaded to
+ * those is captured after this: they find the row with the new key if that is stored now.
+ */
+static bool
+is_named_still(const Capture *c, List *mappings, const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION && list_length(mappings) == 1 && c->event == 'u' && !c->stale &&
+		strcmp(((CaptureMapping *) linitial(mappings))->mapping->on_error, "abort") != 0;
+}
+
+/*
  * Applies a statement in a subtransaction; NULL or the error.  Where a fresh
  * snapshot or another way is all it needs, it is tried again.
  */
@@ -159,9 +182,11 @@ try_apply(Capture *c, List *mappings)
 	ApplyWork	work = {c, mappings};
 	ApplyFrame *innermost = apply_innermost();
 	ErrorData  *error = NULL;
+	DirtyKeyError why;
 
 	c->lock_limit = lock_limit(c, mappings);
 	c->replaces = false;
+	c->leaves = NULL;
 	for (int i = 0; i < SNAPSHOT_RETRIES; i++)
 	{
 		bool		again = c->current;
@@ -175,9 +200,16 @@ try_apply(Capture *c, List *mappings)
 		c->current = false;
 		if (!c->replaces && is_exchange(c, mappings, error))
 			c->replaces = again = true;
+		if (c->leaves == NULL && is_named_still(c, mappings, error))
+		{
+			why = (DirtyKeyError) {error_sqlstate(error), error->message};
+			c->leaves = &why;
+			again = true;
+		}
 		if (!again && !is_snapshot_race(error))
 			break;
 	}
+	c->leaves = NULL;
 	return error;
 }
 

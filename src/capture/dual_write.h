@@ -22,6 +22,7 @@ typedef struct Capture
 	bool		paired;			/* an update's tables have old and new rows in step */
 	bool		current;		/* the rows in the tables are the source rows */
 	bool		replaces;		/* values of a unique index are exchanged between rows */
+	const DirtyKeyError *leaves;	/* why rows of keys that have gone are left to the queue, or NULL */
 	int			lock_limit;		/* of waits on the target, in ms; 0: none of ours */
 	bool		stale;			/* written to the side that was replaced */
 	DirectRows	images;
@@ -38,6 +39,7 @@ extern void capture_keep_statements(CaptureSet *set, CapturePlans *p, List *stat
 extern void capture_run_statement(CapturePlans *p, int i, int64 rows);
 extern void capture_apply(Capture *c, List *mappings);
 extern int64 capture_record_keys(Capture *c, CaptureMapping *cm, const DirtyKeyError *error, Datum *first);
+extern int64 capture_record_gone(Capture *c, CaptureMapping *cm, const DirtyKeyError *error, Datum *first);
 
 /* dual_write.c: the same, whatever fails */
 extern void dual_write_rows(Capture *c);
