@@ -46,6 +46,7 @@ typedef struct DirectRun
 	const Mapping *m;
 	const bool *stale;			/* has anything the plan is made of changed? */
 	PlainTable *table;			/* NULL until it is needed */
+	bool		renames;
 	Datum	   *values;			/* by target attribute */
 	bool	   *nulls;
 	MemoryContext context;		/* for the whole run */
@@ -402,6 +403,30 @@ same_key(const DirectPlan *d, TupleTableSlot *old_row, TupleTableSlot *new_row)
 	return true;
 }
 
+/*
+ * Gives the target row of a source row its new key; false if there is none, or there is
+ * one with that key already.
+ */
+static bool
+rename_row(DirectRun *run, TupleTableSlot *old_row, TupleTableSlot *new_row)
+{
+	Program    *program = run->d->program;
+
+	if (!mapping_is_settled(run->m) || !run->d->removes || !program_passes(program, old_row) || !program_passes(program, new_row))
+		return false;
+	do
+	{
+		program_evaluate(program, new_row, run->values, run->nulls);
+		if (find_target(run, false))
+			return false;
+		program_evaluate(program, old_row, run->values, run->nulls);
+		if (!find_target(run, false))
+			return false;
+		program_evaluate(program, new_row, run->values, run->nulls);
+	} while (fill_changed_row(run) && !plain_table_update(run->table));
+	return true;
+}
+
 /* An inserted row. */
 static bool
 apply_insert(DirectRun *run, TupleTableSlot *new_row)
@@ -431,7 +456,7 @@ apply_update(DirectRun *run, TupleTableSlot *old_row, TupleTableSlot *new_row)
 	if (mapping_is_settled(run->m) && program_reads_same(program, old_row, new_row))
 		return true;
 	if (!same_key(run->d, old_row, new_row))
-		return false;
+		return run->renames && rename_row(run, old_row, new_row);
 	if (program_passes(program, new_row))
 	{
 		upsert_row(run, new_row, false);
@@ -537,7 +562,7 @@ direct_may_write(const Mapping *m)
 bool
 direct_apply(DirectPlan *d, const Mapping *m, const DirectRows *rows, const bool *stale)
 {
-	DirectRun	run = {d, m, stale};
+	DirectRun	run = {.d = d, .m = m, .stale = stale, .renames = rows->renames};
 	bool		applied;
 
 	if (!direct_may_write(m))

@@ -41,6 +41,7 @@ typedef struct DirectRows
 	Relation	relation;		/* the trigger's */
 	Tuplestorestate *old_rows;	/* or NULL */
 	Tuplestorestate *new_rows;	/* or NULL */
+	bool		renames;		/* a row whose key changes is updated, and what names it follows */
 } DirectRows;
 
 extern DirectPlan *direct_plan(const Mapping *m, Oid relid, MemoryContext parent);

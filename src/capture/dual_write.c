@@ -18,6 +18,8 @@
 #include "capture/account.h"
 #include "capture/apply_frame.h"
 #include "capture/dual_write.h"
+#include "projection/foreign_key.h"
+#include "projection/projection.h"
 
 /* Rows that are taken away and put back at once, at most: they are held in memory. */
 #define MAX_EXCHANGED_ROWS 10000
@@ -173,6 +175,38 @@ is_named_still(const Capture *c, List *mappings, const ErrorData *error)
 }
 
 /*
+ * May the row be given its new key instead, so that what names it in the target follows as it
+ * does in the source?  Not where an INSERT would give other columns than it has.
+ */
+static bool
+may_rename(const Capture *c, List *mappings)
+{
+	const Mapping *m = ((CaptureMapping *) linitial(mappings))->mapping;
+
+	return c->paired && !m->clears && projection_covers_all(m) &&
+		foreign_key_follows_alike(m, mapping_list(m->migration_id, m->reverse));
+}
+
+/*
+ * A row whose key has changed could not be removed: it is given the new key, if that does
+ * the same, or left to the queue.  False if that was tried already.
+ */
+static bool
+try_otherwise(Capture *c, List *mappings, const DirtyKeyError *why)
+{
+	if (c->leaves != NULL)
+		return false;
+	if (c->current && !c->images.renames && may_rename(c, mappings))
+	{
+		c->images.renames = true;
+		return true;
+	}
+	c->leaves = why;
+	c->current = false;
+	return true;
+}
+
+/*
  * Applies a statement in a subtransaction; NULL or the error.  Where a fresh
  * snapshot or another way is all it needs, it is tried again.
  */
@@ -186,6 +220,7 @@ try_apply(Capture *c, List *mappings)
 
 	c->lock_limit = lock_limit(c, mappings);
 	c->replaces = false;
+	c->images.renames = false;
 	c->leaves = NULL;
 	for (int i = 0; i < SNAPSHOT_RETRIES; i++)
 	{
@@ -196,16 +231,19 @@ try_apply(Capture *c, List *mappings)
 		if (error == NULL)
 			break;
 
+		if (is_named_still(c, mappings, error))
+		{
+			why = (DirtyKeyError) {error_sqlstate(error), error->message};
+			if (try_otherwise(c, mappings, &why))
+			{
+				i--;			/* it ends: there are two other ways */
+				continue;
+			}
+		}
 		/* what failed directly is given to SQL, which knows more ways */
 		c->current = false;
 		if (!c->replaces && is_exchange(c, mappings, error))
 			c->replaces = again = true;
-		if (c->leaves == NULL && is_named_still(c, mappings, error))
-		{
-			why = (DirtyKeyError) {error_sqlstate(error), error->message};
-			c->leaves = &why;
-			again = true;
-		}
 		if (!again && !is_snapshot_race(error))
 			break;
 	}

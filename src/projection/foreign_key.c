@@ -2,10 +2,12 @@
  * foreign_key.c
  *		Foreign keys between targets: which keys name which.
  *
- * Only those that can be deferred, and that name what a mapping has as its key.
+ * Where keys are asked for, only of those that can be deferred, and that name what a mapping
+ * has as its key.
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_constraint.h"
@@ -21,8 +23,9 @@
 #include "projection/projection.h"
 #include "projection/reference.h"
 
+/* Can a foreign key be deferred?  *cascades: does what names a row follow its key? */
 static bool
-is_deferrable(Oid constraint)
+is_deferrable(Oid constraint, bool *cascades)
 {
 	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
 	bool		result;
@@ -30,8 +33,20 @@ is_deferrable(Oid constraint)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for constraint %u", constraint);
 	result = ((Form_pg_constraint) GETSTRUCT(tuple))->condeferrable;
+	*cascades = ((Form_pg_constraint) GETSTRUCT(tuple))->confupdtype == FKCONSTR_ACTION_CASCADE;
 	ReleaseSysCache(tuple);
 	return result;
+}
+
+/* A relation's foreign keys, copied: of ForeignKeyCacheInfo *. */
+static List *
+list_keys(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	List	   *keys = copyObject(RelationGetFKeyList(rel));
+
+	table_close(rel, NoLock);
+	return keys;
 }
 
 /* The child's columns, in the order of the parent's key, that name it; NIL if they do not name all of it. */
@@ -59,16 +74,14 @@ naming_columns(const ForeignKeyCacheInfo *fk, const Mapping *child, const Mappin
 static List *
 list_naming(const Mapping *child, const Mapping *parent)
 {
-	Relation	rel = table_open(child->target, AccessShareLock);
-	List	   *keys = copyObject(RelationGetFKeyList(rel));
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	table_close(rel, NoLock);
-	foreach(lc, keys)
+	foreach(lc, list_keys(child->target))
 	{
 		ForeignKeyCacheInfo *fk = lfirst(lc);
-		List	   *names = fk->confrelid == parent->target && is_deferrable(fk->conoid) ? naming_columns(fk, child, parent) : NIL;
+		bool		cascades;
+		List	   *names = fk->confrelid == parent->target && is_deferrable(fk->conoid, &cascades) ? naming_columns(fk, child, parent) : NIL;
 
 		if (names != NIL)
 			result = lappend(result, names);
@@ -132,4 +145,93 @@ foreign_key_naming(const Mapping *child, const Mapping *parent)
 										  quote_relation(child->target), ref_key_set(parent), equal.data));
 	}
 	return result;
+}
+
+/* Is a target's column a copy of this one of the source? */
+static bool
+is_copy(const Mapping *m, AttrNumber target_column, AttrNumber source_column)
+{
+	char	   *copied = projection_copied_column(m, get_attname(m->target, target_column, false));
+
+	return copied != NULL && strcmp(copied, get_attname(m->source, source_column, false)) == 0;
+}
+
+/* Do two foreign keys say the same, of the targets and of the sources? */
+static bool
+says_the_same(const ForeignKeyCacheInfo *fk, const ForeignKeyCacheInfo *other, const Mapping *child, const Mapping *parent)
+{
+	bool		cascades;
+
+	(void) is_deferrable(other->conoid, &cascades);
+	if (other->confrelid != parent->source || other->nkeys != fk->nkeys || !cascades)
+		return false;
+	for (int i = 0; i < fk->nkeys; i++)
+	{
+		int			j = 0;
+
+		while (j < fk->nkeys && !(is_copy(child, fk->conkey[i], other->conkey[j]) && is_copy(parent, fk->confkey[i], other->confkey[j])))
+			j++;
+		if (j == fk->nkeys)
+			return false;
+	}
+	return true;
+}
+
+/* Does what names the parent's rows follow their keys by a foreign key, in the source as in the target? */
+static bool
+follows_alike(const ForeignKeyCacheInfo *fk, const Mapping *parent, List *mappings)
+{
+	ListCell   *lc;
+	ListCell   *key;
+	bool		cascades;
+
+	(void) is_deferrable(fk->conoid, &cascades);
+	foreach(lc, cascades ? mappings : NIL)
+	{
+		const Mapping *child = lfirst(lc);
+
+		foreach(key, child->target == fk->conrelid ? list_keys(child->source) : NIL)
+		{
+			if (says_the_same(fk, lfirst(key), child, parent))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Do the rows that name one of the mapping's target follow its key exactly as those of the
+ * source do?  All tables with foreign keys to the target must be targets of mappings themselves.
+ */
+bool
+foreign_key_follows_alike(const Mapping *m, List *mappings)
+{
+	Relation	constraints = table_open(ConstraintRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(constraints, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	List	   *children = NIL;
+	ListCell   *lc;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		if (form->contype == CONSTRAINT_FOREIGN && form->confrelid == m->target)
+			children = list_append_unique_oid(children, form->conrelid);
+	}
+	systable_endscan(scan);
+	table_close(constraints, AccessShareLock);
+	foreach(lc, children)
+	{
+		ListCell   *key;
+
+		foreach(key, list_keys(lfirst_oid(lc)))
+		{
+			const ForeignKeyCacheInfo *fk = lfirst(key);
+
+			if (fk->confrelid == m->target && !follows_alike(fk, m, mappings))
+				return false;
+		}
+	}
+	return children != NIL;
 }

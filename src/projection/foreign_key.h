@@ -12,5 +12,6 @@
 
 extern List *foreign_key_named(const Mapping *child, const Mapping *parent);
 extern List *foreign_key_naming(const Mapping *child, const Mapping *parent);
+extern bool foreign_key_follows_alike(const Mapping *m, List *mappings);
 
 #endif							/* MIGRATE_FOREIGN_KEY_H */

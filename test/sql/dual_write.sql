@@ -280,3 +280,73 @@ TABLE "o'Brien; --";
 SELECT migrate_rollback('m''; DROP TABLE x; --');
 SELECT migrate_drop('m''; DROP TABLE x; --');
 DROP TABLE "o'Brien; --", "T %s $1";
+
+-- a parent's key changes, and with it what names it: on either way the parent's row is given the new key, and what names it follows there, too
+SET client_min_messages = warning;
+CREATE TABLE dw_p (code text PRIMARY KEY, v int);
+CREATE TABLE dw_c (id int PRIMARY KEY, p text REFERENCES dw_p ON UPDATE CASCADE);
+CREATE TABLE dw_p_new (code text PRIMARY KEY, v int UNIQUE);
+CREATE TABLE dw_c_new (id int PRIMARY KEY, p text REFERENCES dw_p_new ON UPDATE CASCADE);
+INSERT INTO dw_p SELECT 'p' || i, i FROM generate_series(1, 6) i;
+INSERT INTO dw_c SELECT i, 'p' || (1 + i % 5) FROM generate_series(1, 20) i;
+SELECT migrate_create('dw') > 0 AS created, migrate_map('dw', 'dw_p', 'dw_p_new') > 0 AS p, migrate_map('dw', 'dw_c', 'dw_c_new') > 0 AS c;
+SELECT migrate_set('dw', 'sync_interval', '0') IS NOT NULL AS set;
+SELECT migrate_start('dw');
+CALL migrate_run('dw');
+ALTER TABLE dw_p_new DROP CONSTRAINT dw_p_new_v_key;
+UPDATE dw_p SET code = code || '!' WHERE code IN ('p1', 'p2', 'p6');
+SELECT key, reason, sqlstate FROM migrate_ext.dirty_key ORDER BY key;
+TABLE dw_c EXCEPT TABLE dw_c_new;
+SELECT code FROM dw_p_new ORDER BY 1;
+SELECT writes_failed > 0 AS noted FROM (SELECT count(*) AS writes_failed FROM migrate_ext.write_error) x;
+SELECT migrate_sync('dw') AS synced;
+SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dw');
+SELECT migrate_cutover('dw', 'switch', force => true, reason => 'test');
+UPDATE dw_p_new SET code = code || '?', v = v + 100 WHERE code IN ('p3', 'p6!');
+SELECT key, reason, sqlstate FROM migrate_ext.dirty_key ORDER BY key;
+TABLE dw_c_new EXCEPT TABLE dw_c;
+SELECT migrate_sync('dw') AS synced;
+SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dw');
+SELECT migrate_rollback('dw');
+-- also where the old row's values are in the way
+ALTER TABLE dw_p_new ADD UNIQUE (v);
+SELECT migrate_start('dw');
+CALL migrate_run('dw');
+UPDATE dw_p SET code = 'p4!' WHERE code = 'p4';
+SELECT count(*) FROM migrate_ext.dirty_key;
+SELECT missing, extra, different, checksum_match FROM migrate_verify('dw');
+-- rows that exchange their keys
+ALTER TABLE dw_p_new DROP CONSTRAINT dw_p_new_v_key;
+BEGIN;
+UPDATE dw_p SET code = 'tmp' WHERE code = 'p4!';
+UPDATE dw_p SET code = 'p4!' WHERE code = 'p5';
+UPDATE dw_p SET code = 'p5' WHERE code = 'tmp';
+COMMIT;
+SELECT count(*) FROM migrate_ext.dirty_key;
+SELECT missing, extra, different, checksum_match FROM migrate_verify('dw');
+-- the target's rows do not follow: only the parent's old row is left to the queue
+ALTER TABLE dw_c_new DROP CONSTRAINT dw_c_new_p_fkey, ADD FOREIGN KEY (p) REFERENCES dw_p_new;
+UPDATE dw_p SET code = 'p5!' WHERE code = 'p5';
+SELECT key, reason, sqlstate FROM migrate_ext.dirty_key;
+TABLE dw_c EXCEPT TABLE dw_c_new;
+SELECT count(*) AS noted FROM migrate_ext.write_error;
+SELECT migrate_sync('dw') AS synced;
+SELECT missing, extra, different, checksum_match FROM migrate_verify('dw');
+-- nor if a column would keep what an INSERT would not give it
+ALTER TABLE dw_c_new DROP CONSTRAINT dw_c_new_p_fkey, ADD FOREIGN KEY (p) REFERENCES dw_p_new ON UPDATE CASCADE;
+ALTER TABLE dw_p_new ADD own int DEFAULT 1;
+UPDATE dw_p SET code = 'p5' WHERE code = 'p5!';
+SELECT key FROM migrate_ext.dirty_key;
+ALTER TABLE dw_p_new DROP own;
+SELECT migrate_sync('dw') AS synced;
+-- the source's rows do not follow: those of the target must not
+ALTER TABLE dw_c DROP CONSTRAINT dw_c_p_fkey;
+UPDATE dw_p SET code = 'p5?' WHERE code = 'p5';
+SELECT key FROM migrate_ext.dirty_key;
+TABLE dw_c EXCEPT TABLE dw_c_new;
+UPDATE dw_c SET p = 'p5?' WHERE p = 'p5';
+SELECT migrate_sync('dw') AS synced;
+SELECT missing, extra, different, checksum_match FROM migrate_verify('dw');
+SELECT migrate_rollback('dw');
+SELECT migrate_drop('dw');
+DROP TABLE dw_p, dw_c, dw_p_new, dw_c_new;
