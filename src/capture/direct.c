@@ -33,6 +33,7 @@
 #include "base/identity.h"
 #include "base/plain_table.h"
 #include "capture/direct.h"
+#include "capture/key_batch.h"
 #include "capture/trigger.h"
 #include "projection/expression.h"
 #include "projection/key.h"
@@ -47,6 +48,7 @@ typedef struct DirectRun
 	const bool *stale;			/* has anything the plan is made of changed? */
 	PlainTable *table;			/* NULL until it is needed */
 	bool		renames;
+	KeyBatch   *keys;			/* new keys that rows got, or NULL where no expression asks for them */
 	Datum	   *values;			/* by target attribute */
 	bool	   *nulls;
 	MemoryContext context;		/* for the whole run */
@@ -539,9 +541,36 @@ apply_rows(DirectRun *run, const DirectRows *rows)
 			new_reader == NULL ? apply_delete(run, old_row) :
 			old_row != NULL && new_row != NULL && apply_update(run, old_row, new_row);
 		MemoryContextSwitchTo(old);
+		if (run->keys != NULL)
+			key_batch_keep_many(run->keys);
 	}
 	close_reader(old_reader);
 	close_reader(new_reader);
+	return applied;
+}
+
+/*
+ * The same, with the new keys that the rows get added to the map together.  Where somebody
+ * gives out one of them meanwhile it is an error, and all is done by SQL, which waits for him.
+ */
+static bool
+apply_with_keys(DirectRun *run, const DirectRows *rows)
+{
+	bool		applied = false;
+
+	if (!run->d->program->calls_user_code)
+		return apply_rows(run, rows);
+	run->keys = key_batch_begin();
+	PG_TRY();
+	{
+		applied = apply_rows(run, rows);
+		key_batch_finish(run->keys);
+	}
+	PG_FINALLY();
+	{
+		key_batch_leave(run->keys);
+	}
+	PG_END_TRY();
 	return applied;
 }
 
@@ -572,7 +601,7 @@ direct_apply(DirectPlan *d, const Mapping *m, const DirectRows *rows, const bool
 	run.context = CurrentMemoryContext;
 	run.row_context = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext row",
 											ALLOCSET_DEFAULT_SIZES);
-	applied = apply_rows(&run, rows);
+	applied = apply_with_keys(&run, rows);
 	if (run.table != NULL)
 		plain_table_close(run.table);
 	MemoryContextDelete(run.row_context);

@@ -1,12 +1,12 @@
 /*
  * key_batch.c
- *		New keys for a batch of the copy, added to the map together.
+ *		New keys for the rows of a batch of the copy, or of a statement, added to the map together.
  *
  * While a batch is open, migrate_lookup takes a new key without a word to
  * anybody, and remembers it; the map gets all of them at the end, many rows at a time.  That
  * guesses that nobody else gives out the same keys meanwhile: whoever does is waited
  * for, and if he commits it is a unique violation, after which the copy takes its
- * cautious way, key by key.
+ * cautious way, and a dual write that of SQL: key by key.
  *
  * Rows are added to the map between rows of the batch only: what an expression calls
  * may be rolled back by itself, but not what it has asked for.

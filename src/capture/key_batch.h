@@ -1,6 +1,6 @@
 /*
  * key_batch.h
- *		New keys for a batch of the copy, added to the map together.
+ *		New keys for many rows, added to the map together.
  */
 #ifndef MIGRATE_KEY_BATCH_H
 #define MIGRATE_KEY_BATCH_H
