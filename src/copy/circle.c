@@ -15,9 +15,11 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/jsonb.h"
+#include "utils/snapmgr.h"
 
 #include "base/spi.h"
 #include "copy/circle.h"
+#include "copy/quarantine.h"
 #include "projection/foreign_key.h"
 #include "projection/projection.h"
 
@@ -52,29 +54,16 @@ is_new(Circle *c, const Mapping *m, Datum key)
 	return !found;
 }
 
-/* Those of some keys of a mapping's target that have a row there, or have none. */
+/* Those of some keys that have no row in the mapping's target now; NULL if there are none. */
 static ArrayType *
-filter_keys(const Mapping *m, ArrayType *keys, bool there)
+missing_keys(const Mapping *m, ArrayType *keys)
 {
-	SpiScope	scope;
-	Datum	   *elems;
-	bool	   *found;
-	int			n;
-	int			left = 0;
+	ArrayType  *missing;
 
-	deconstruct_array(keys, JSONBOID, -1, false, TYPALIGN_INT, &elems, NULL, &n);
-	found = palloc0(sizeof(bool) * (n + 1));
-	spi_open_owner(&scope, m->owner, m->time_zone);
-	spi_run(projection_find_target(m, TARGET_UNLOCKED), SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(keys), false)));
-	for (uint64 i = 0; i < SPI_processed; i++)
-		found[spi_get_int8(i, 1)] = true;
-	spi_close(&scope);
-	for (int i = 0; i < n; i++)
-	{
-		if (found[i + 1] == there)
-			elems[left++] = elems[i];
-	}
-	return construct_array(elems, left, JSONBOID, -1, false, TYPALIGN_INT);
+	PushActiveSnapshot(GetLatestSnapshot());
+	missing = quarantine_keys_without(m, projection_find_target(m, TARGET_UNLOCKED), keys);
+	PopActiveSnapshot();
+	return missing;
 }
 
 /* Settles keys of a mapping; those of the application are not waited for. */
@@ -99,16 +88,16 @@ settle_drawn(const Mapping *m, Datum *keys, int n)
 	}
 }
 
-/* Draws the keys of a mapping in that are new, and have a target row or have none. */
+/* Draws the keys of a mapping in that are new. */
 static void
-draw(Circle *c, const Mapping *m, ArrayType *keys, bool there)
+draw(Circle *c, const Mapping *m, ArrayType *keys)
 {
 	Neighbourhood *next;
 	Datum	   *elems;
 	int			n;
 	int			count = 0;
 
-	deconstruct_array(filter_keys(m, keys, there), JSONBOID, -1, false, TYPALIGN_INT, &elems, NULL, &n);
+	deconstruct_array(keys, JSONBOID, -1, false, TYPALIGN_INT, &elems, NULL, &n);
 	for (int i = 0; i < n; i++)
 	{
 		if (is_new(c, m, elems[i]))
@@ -124,30 +113,26 @@ draw(Circle *c, const Mapping *m, ArrayType *keys, bool there)
 	c->todo = lappend(c->todo, next);
 }
 
-/* Draws in what a query over some keys of a mapping finds of another one. */
-static void
-draw_found(Circle *c, const Mapping *m, List *queries, ArrayType *keys, const Mapping *other, bool there)
+/* The keys that a query over some keys of a mapping finds. */
+static ArrayType *
+find_keys(const Mapping *m, const char *sql, ArrayType *keys)
 {
-	ListCell   *lc;
+	SpiScope	scope;
+	ArrayType  *found;
 
-	foreach(lc, queries)
-	{
-		SpiScope	scope;
-		ArrayType  *found;
-
-		spi_open_owner(&scope, m->owner, m->time_zone);
-		found = spi_get_jsonbs(&scope, spi_run(lfirst(lc), SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(keys), false))));
-		spi_close(&scope);
-		draw(c, other, found, there);
-	}
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	found = spi_get_jsonbs(&scope, spi_run(sql, SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(keys), false))));
+	spi_close(&scope);
+	return found;
 }
 
 /* Draws in the rows that are missing, and named; and those that name what is gone. */
 static void
 look_around(Circle *c, const Neighbourhood *n)
 {
-	ArrayType  *gone = filter_keys(n->m, n->keys, false);
+	ArrayType  *gone = missing_keys(n->m, n->keys);
 	ListCell   *lc;
+	ListCell   *sql;
 
 	foreach(lc, c->mappings)
 	{
@@ -155,8 +140,15 @@ look_around(Circle *c, const Neighbourhood *n)
 
 		if (mapping_is_in_place(other))
 			continue;
-		draw_found(c, n->m, foreign_key_named(n->m, other), n->keys, other, false);
-		draw_found(c, n->m, foreign_key_naming(other, n->m), gone, other, true);
+		foreach(sql, foreign_key_named(n->m, other))
+		{
+			ArrayType  *missing = missing_keys(other, find_keys(n->m, lfirst(sql), n->keys));
+
+			if (missing != NULL)
+				draw(c, other, missing);
+		}
+		foreach(sql, gone != NULL ? foreign_key_naming(other, n->m) : NIL)
+			draw(c, other, find_keys(n->m, lfirst(sql), gone));
 	}
 }
 

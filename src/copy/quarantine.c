@@ -318,9 +318,9 @@ keys_not_found(ArrayType *keys, uint64 rows)
 	return left == 0 ? NULL : construct_array(elems, left, JSONBOID, -1, false, TYPALIGN_INT);
 }
 
-/* Those of some keys that a query over $1, which returns their numbers, does not return; NULL if there are none. */
-static ArrayType *
-keys_without(const Mapping *m, const char *sql, ArrayType *keys)
+/* Those of some keys that a query over $1, which returns their numbers in the active snapshot, does not return; NULL if there are none. */
+ArrayType *
+quarantine_keys_without(const Mapping *m, const char *sql, ArrayType *keys)
 {
 	SpiScope	scope;
 	ArrayType  *left;
@@ -364,7 +364,7 @@ quarantine_standing(const Mapping *m)
 
 	if (keys == NULL || mapping_is_in_place(m))
 		return NULL;
-	return keys_without(m, m->reverse ? projection_find_source(m) : projection_find_target(m, TARGET_UNLOCKED), keys);
+	return quarantine_keys_without(m, m->reverse ? projection_find_source(m) : projection_find_target(m, TARGET_UNLOCKED), keys);
 }
 
 /* Has a key no target row now? */
@@ -375,7 +375,7 @@ has_no_target(const Mapping *m, Datum key)
 	bool		result;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	result = keys_without(m, projection_find_target(m, TARGET_UNLOCKED), keys) != NULL;
+	result = quarantine_keys_without(m, projection_find_target(m, TARGET_UNLOCKED), keys) != NULL;
 	PopActiveSnapshot();
 	return result;
 }
@@ -425,7 +425,7 @@ review_rule(const Mapping *m, const MappingRule *rule)
 {
 	ArrayType  *keys = rejected_row_read_keys(m->id, rule->name);
 
-	if (keys != NULL && (keys = keys_without(m, projection_find_meeting(m, rule->condition), keys)) != NULL)
+	if (keys != NULL && (keys = quarantine_keys_without(m, projection_find_meeting(m, rule->condition), keys)) != NULL)
 		rejected_row_forget(m->id, keys, rule->name);
 }
 
@@ -460,7 +460,7 @@ quarantine_review(const Mapping *m)
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	if ((keys = rejected_row_read_keys(m->id, NULL)) != NULL && !mapping_is_in_place(m) &&
-		(keys = keys_without(m, projection_find_source(m), keys)) != NULL)
+		(keys = quarantine_keys_without(m, projection_find_source(m), keys)) != NULL)
 		rejected_row_forget(m->id, keys, NULL);	/* the source row is gone */
 	foreach(lc, mapping_rule_list(m->id))
 		review_rule(m, lfirst(lc));

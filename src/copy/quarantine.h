@@ -32,6 +32,7 @@ extern bool quarantine_may_isolate(const ErrorData *error);
 extern void quarantine_copy(Quarantine *q, Stretch stretch);
 extern void quarantine_list_stretch(const Mapping *m, const Extent *e, Stretch stretch);
 extern void quarantine_list_source(const Mapping *m, const MappingRule *rule);
+extern ArrayType *quarantine_keys_without(const Mapping *m, const char *sql, ArrayType *keys);
 extern void quarantine_list_keys(const Mapping *m, ArrayType *keys);
 extern void quarantine_list_all(const Mapping *m);
 extern bool quarantine_keep(const Mapping *m, Datum key, const ErrorData *error);

@@ -25,6 +25,7 @@
 #include "projection/columns.h"
 #include "projection/constraint.h"
 #include "projection/expression.h"
+#include "projection/foreign_key.h"
 #include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
@@ -192,24 +193,13 @@ same_types(Oid a, List *a_names, Oid b, List *b_names)
 	return true;
 }
 
-/* A relation's foreign keys, copied: of ForeignKeyCacheInfo *. */
-static List *
-foreign_keys(Oid relid)
-{
-	Relation	rel = relation_open(relid, AccessShareLock);
-	List	   *keys = copyObject(RelationGetFKeyList(rel));
-
-	relation_close(rel, NoLock);
-	return keys;
-}
-
 /* Has the target a foreign key on these columns? */
 static bool
 has_foreign_key(const Mapping *m, List *columns)
 {
 	ListCell   *lc;
 
-	foreach(lc, foreign_keys(m->target))
+	foreach(lc, foreign_key_list(m->target))
 	{
 		ForeignKeyCacheInfo *fk = lfirst(lc);
 		int			found = 0;
@@ -233,7 +223,7 @@ add_foreign_keys(List *list, const Mapping *m, List *mappings)
 {
 	ListCell   *lc;
 
-	foreach(lc, foreign_keys(m->source))
+	foreach(lc, foreign_key_list(m->source))
 	{
 		ForeignKeyCacheInfo *fk = lfirst(lc);
 		List	   *own = column_names(m->source, fk->conkey, fk->nkeys);
@@ -282,7 +272,7 @@ constraint_list_declared(const Mapping *m)
 	List	   *list = NIL;
 	ListCell   *lc;
 
-	foreach(lc, foreign_keys(m->target))
+	foreach(lc, foreign_key_list(m->target))
 	{
 		ForeignKeyCacheInfo *fk = lfirst(lc);
 		List	   *columns = column_names(m->target, fk->conkey, fk->nkeys);

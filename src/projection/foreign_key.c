@@ -9,6 +9,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_constraint.h"
 #include "lib/stringinfo.h"
@@ -23,29 +24,28 @@
 #include "projection/projection.h"
 #include "projection/reference.h"
 
-/* Can a foreign key be deferred?  *cascades: does what names a row follow its key? */
-static bool
-is_deferrable(Oid constraint, bool *cascades)
+/* A foreign key's row in pg_constraint, without what is of variable length. */
+static FormData_pg_constraint
+read_key(Oid constraint)
 {
 	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
-	bool		result;
+	FormData_pg_constraint form;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for constraint %u", constraint);
-	result = ((Form_pg_constraint) GETSTRUCT(tuple))->condeferrable;
-	*cascades = ((Form_pg_constraint) GETSTRUCT(tuple))->confupdtype == FKCONSTR_ACTION_CASCADE;
+	form = *(Form_pg_constraint) GETSTRUCT(tuple);
 	ReleaseSysCache(tuple);
-	return result;
+	return form;
 }
 
 /* A relation's foreign keys, copied: of ForeignKeyCacheInfo *. */
-static List *
-list_keys(Oid relid)
+List *
+foreign_key_list(Oid relid)
 {
-	Relation	rel = table_open(relid, AccessShareLock);
+	Relation	rel = relation_open(relid, AccessShareLock);
 	List	   *keys = copyObject(RelationGetFKeyList(rel));
 
-	table_close(rel, NoLock);
+	relation_close(rel, NoLock);
 	return keys;
 }
 
@@ -77,11 +77,10 @@ list_naming(const Mapping *child, const Mapping *parent)
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	foreach(lc, list_keys(child->target))
+	foreach(lc, foreign_key_list(child->target))
 	{
 		ForeignKeyCacheInfo *fk = lfirst(lc);
-		bool		cascades;
-		List	   *names = fk->confrelid == parent->target && is_deferrable(fk->conoid, &cascades) ? naming_columns(fk, child, parent) : NIL;
+		List	   *names = fk->confrelid == parent->target && read_key(fk->conoid).condeferrable ? naming_columns(fk, child, parent) : NIL;
 
 		if (names != NIL)
 			result = lappend(result, names);
@@ -147,6 +146,13 @@ foreign_key_naming(const Mapping *child, const Mapping *parent)
 	return result;
 }
 
+/* Does what names a row follow its key? */
+static bool
+cascades(const ForeignKeyCacheInfo *fk)
+{
+	return read_key(fk->conoid).confupdtype == FKCONSTR_ACTION_CASCADE;
+}
+
 /* Is a target's column a copy of this one of the source? */
 static bool
 is_copy(const Mapping *m, AttrNumber target_column, AttrNumber source_column)
@@ -160,10 +166,7 @@ is_copy(const Mapping *m, AttrNumber target_column, AttrNumber source_column)
 static bool
 says_the_same(const ForeignKeyCacheInfo *fk, const ForeignKeyCacheInfo *other, const Mapping *child, const Mapping *parent)
 {
-	bool		cascades;
-
-	(void) is_deferrable(other->conoid, &cascades);
-	if (other->confrelid != parent->source || other->nkeys != fk->nkeys || !cascades)
+	if (other->confrelid != parent->source || other->nkeys != fk->nkeys || !cascades(other))
 		return false;
 	for (int i = 0; i < fk->nkeys; i++)
 	{
@@ -183,14 +186,12 @@ follows_alike(const ForeignKeyCacheInfo *fk, const Mapping *parent, List *mappin
 {
 	ListCell   *lc;
 	ListCell   *key;
-	bool		cascades;
 
-	(void) is_deferrable(fk->conoid, &cascades);
-	foreach(lc, cascades ? mappings : NIL)
+	foreach(lc, cascades(fk) ? mappings : NIL)
 	{
 		const Mapping *child = lfirst(lc);
 
-		foreach(key, child->target == fk->conrelid ? list_keys(child->source) : NIL)
+		foreach(key, child->target == fk->conrelid ? foreign_key_list(child->source) : NIL)
 		{
 			if (says_the_same(fk, lfirst(key), child, parent))
 				return true;
@@ -225,7 +226,7 @@ foreign_key_follows_alike(const Mapping *m, List *mappings)
 	{
 		ListCell   *key;
 
-		foreach(key, list_keys(lfirst_oid(lc)))
+		foreach(key, foreign_key_list(lfirst_oid(lc)))
 		{
 			const ForeignKeyCacheInfo *fk = lfirst(key);
 

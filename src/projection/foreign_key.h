@@ -10,6 +10,7 @@
 
 #include "catalog/mapping.h"
 
+extern List *foreign_key_list(Oid relid);
 extern List *foreign_key_named(const Mapping *child, const Mapping *parent);
 extern List *foreign_key_naming(const Mapping *child, const Mapping *parent);
 extern bool foreign_key_follows_alike(const Mapping *m, List *mappings);
