@@ -400,6 +400,24 @@ check_new_key(const Mapping *m)
 }
 
 /*
+ * Which rows of the old side the way back answers for: those that were moved.  Where
+ * its unique key may be null, not those without one: they have no row on the new side.
+ */
+static char *
+reverse_scope(const Mapping *r, const char *filter)
+{
+	char	   *scope = filter != NULL ? expression_condition_over_target(filter, r->target) : NULL;
+	ListCell   *lc;
+
+	foreach(lc, r->key)
+	{
+		if (!column_is_not_null(r->target, lfirst(lc)))
+			scope = psprintf("%snum_nulls(" TARGET_ALIAS ".%s) = 0", scope ? psprintf("(%s) AND ", scope) : "", quote_identifier(lfirst(lc)));
+	}
+	return scope;
+}
+
+/*
  * Derives the mapping back: the expressions given, and the columns that are
  * copied unchanged.  NULL if the source row cannot be found by them.
  */
@@ -409,6 +427,7 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 	Mapping    *r = palloc0(sizeof(Mapping));
 	Relation	source = table_open(m->source, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(source);
+	int			natts;
 
 	*r = *m;
 	r->id = 0;
@@ -447,14 +466,16 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 		else
 			unmap_column(r, m, NameStr(att->attname));
 	}
-	r->key = copied_key(m, copied, desc->natts);
+	natts = desc->natts;
+	r->key = copied_key(m, copied, natts);
 	table_close(source, NoLock);
-	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key))
+	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key, false))
 		r->key = key_primary(m->source);
-	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key))
+	if (!all_mapped(r->key, r))
+		r->key = copied_key(m, copied, natts);
+	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key, true))
 		return NULL;
-	if (filter != NULL)
-		r->scope = expression_condition_over_target(filter, m->source);
+	r->scope = reverse_scope(r, filter);
 	r->clears = !mapping_is_in_place(r) && rows_are_owned(r, m->filter);
 	return r;
 }

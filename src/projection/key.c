@@ -26,11 +26,11 @@
 #include "projection/key.h"
 
 /*
- * Is this a unique index on exactly these columns?  immediate: one that ON
- * CONFLICT can infer, which a deferrable constraint's is not.
+ * Is this a unique index on exactly these columns or, with part, on some of them?
+ * immediate: one that ON CONFLICT can infer, which a deferrable constraint's is not.
  */
 static bool
-index_covers(Relation index, Bitmapset *columns, bool immediate)
+index_covers(Relation index, Bitmapset *columns, bool immediate, bool part)
 {
 	Form_pg_index form = index->rd_index;
 	Bitmapset  *own = NULL;
@@ -44,7 +44,7 @@ index_covers(Relation index, Bitmapset *columns, bool immediate)
 			return false;		/* an expression */
 		own = bms_add_member(own, form->indkey.values[i]);
 	}
-	return bms_equal(own, columns);
+	return part ? bms_is_subset(own, columns) : bms_equal(own, columns);
 }
 
 /* The columns' numbers as a set; NULL if one of them does not exist. */
@@ -65,9 +65,9 @@ column_set(Oid relid, List *names)
 	return columns;
 }
 
-/* A unique index on exactly these columns; InvalidOid if there is none. */
+/* A unique index on these columns; InvalidOid if there is none. */
 static Oid
-find_unique_index(Relation rel, Bitmapset *columns, bool immediate)
+find_unique_index(Relation rel, Bitmapset *columns, bool immediate, bool part)
 {
 	ListCell   *lc;
 	Oid			found = InvalidOid;
@@ -78,26 +78,48 @@ find_unique_index(Relation rel, Bitmapset *columns, bool immediate)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		if (!OidIsValid(found) && index_covers(index, columns, immediate))
+		if (!OidIsValid(found) && index_covers(index, columns, immediate, part))
 			found = lfirst_oid(lc);
 		index_close(index, AccessShareLock);
 	}
 	return found;
 }
 
-/* Can ON CONFLICT infer an index from the columns, none of them nullable? */
+/* Can ON CONFLICT infer an index from the columns, none of them nullable unless that may be? */
 bool
-key_is_usable(Oid relid, List *names)
+key_is_usable(Oid relid, List *names, bool may_be_null)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
 	Bitmapset  *columns = column_set(relid, names);
-	bool		usable = OidIsValid(find_unique_index(rel, columns, true));
+	bool		usable = OidIsValid(find_unique_index(rel, columns, true, false));
 	int			attnum = -1;
 
-	while (usable && (attnum = bms_next_member(columns, attnum)) >= 0)
+	while (usable && !may_be_null && (attnum = bms_next_member(columns, attnum)) >= 0)
 		usable = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
 	relation_close(rel, NoLock);
 	return usable;
+}
+
+/* Is it a table that others inherit from?  Its indexes say nothing about their rows. */
+bool
+key_has_children(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	bool		result = rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass &&
+		find_inheritance_children(relid, NoLock) != NIL;
+
+	relation_close(rel, NoLock);
+	return result;
+}
+
+static Oid
+find_index(Oid relid, List *names, bool immediate, bool part)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	Oid			index = find_unique_index(rel, column_set(relid, names), immediate, part);
+
+	relation_close(rel, NoLock);
+	return key_has_children(relid) ? InvalidOid : index;
 }
 
 /*
@@ -107,15 +129,18 @@ key_is_usable(Oid relid, List *names)
 Oid
 key_index(Oid relid, List *names, bool immediate)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
-	Oid			index = find_unique_index(rel, column_set(relid, names), immediate);
+	return find_index(relid, names, immediate, false);
+}
 
-	/* the index of an inheritance parent says nothing about its children */
-	if (rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass &&
-		find_inheritance_children(relid, NoLock) != NIL)
-		index = InvalidOid;
-	relation_close(rel, NoLock);
-	return index;
+/*
+ * Does a unique index show that no two rows have the same values in these columns?
+ * One on some of them does: the key of a table that is to be partitioned has
+ * a column more than it had.
+ */
+bool
+key_is_unique(Oid relid, List *names, bool immediate)
+{
+	return OidIsValid(find_index(relid, names, immediate, true));
 }
 
 /* The columns of the primary key in index order; NIL if there is none. */
@@ -209,7 +234,7 @@ key_resolve(Oid target, ArrayType *array)
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("target %s has no primary key", name_relation(target)),
 				 errhint("Give it one, or name the columns of a unique index in \"key\".")));
-	if (!key_is_usable(target, names))
+	if (!key_is_usable(target, names, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("no usable unique index on the key of target %s", name_relation(target)),

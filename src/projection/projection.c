@@ -22,6 +22,7 @@
 
 #include "base/quote.h"
 #include "projection/expression.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -144,12 +145,26 @@ has_projected_key(const Mapping *m, const char *alias)
 	return buf.data;
 }
 
+/* SELECT of the rows (...) AS migrate_p that have no target row. */
+static char *
+select_absent(const Mapping *m, const char *rows)
+{
+	StringInfoData values;
+
+	initStringInfo(&values);
+	for (int i = 0; i < list_length(m->columns); i++)
+		appendStringInfo(&values, "%smigrate_p.migrate_c%d", i ? ", " : "", i + 1);
+	return psprintf("SELECT %s FROM %s WHERE NOT EXISTS (SELECT FROM %s AS " TARGET_ALIAS " WHERE %s)", values.data, rows,
+					quote_relation(m->target), has_projected_key(m, TARGET_ALIAS));
+}
+
 /*
  * The statements that make the target rows of some source rows right.
  *
  * A mapping that does not give every column that must have a value (typically
  * the way back after a split) cannot propose a row to INSERT where one exists:
- * NOT NULL is checked before the conflict is seen.  It updates first.  In
+ * NOT NULL is checked before the conflict is seen.  Nor can one whose target has
+ * children, of whose rows its index does not know.  They update first.  In
  * place there is nothing to insert, and a row is its own target whatever other
  * rows have its key.
  */
@@ -159,19 +174,15 @@ upsert_rows(const Mapping *m, const char *from)
 	char	   *inner;
 	char	   *p_key;
 	char	   *set;
-	StringInfoData values;
 	List	   *statements;
 	bool		in_place = mapping_is_in_place(m);
 
-	if (!in_place && projection_covers_required(m))
+	if (!in_place && projection_sees_conflict(m))
 		return list_make1(upsert(m, psprintf("SELECT %s FROM %s", ref_expression_list(m, false), from)));
 
 	inner = psprintf("(SELECT %s%s FROM %s) AS migrate_p", ref_expression_list(m, true),
 					 in_place ? ", " SOURCE_ALIAS ".tableoid AS migrate_table, " SOURCE_ALIAS ".ctid AS migrate_row" : "",
 					 from);
-	initStringInfo(&values);
-	for (int i = 0; i < list_length(m->columns); i++)
-		appendStringInfo(&values, "%smigrate_p.migrate_c%d", i ? ", " : "", i + 1);
 	p_key = has_projected_key(m, TARGET_ALIAS);
 	set = assignments(m, NULL);
 
@@ -184,9 +195,7 @@ upsert_rows(const Mapping *m, const char *from)
 	if (set[0] != '\0')
 		statements = lappend(statements, update_rows(m, set, inner, p_key));
 	return list_concat(statements,
-					   list_make1(upsert(m, psprintf("SELECT %s FROM %s WHERE NOT EXISTS "
-													 "(SELECT FROM %s AS " TARGET_ALIAS " WHERE %s)",
-													 values.data, inner, quote_relation(m->target), p_key))));
+					   list_make1(upsert(m, select_absent(m, inner))));
 }
 
 /*
@@ -292,17 +301,21 @@ projection_key_range(const Mapping *m, const Extent *e)
 /*
  * Copies the rows of a range of a leaf relation, never overwriting: a row
  * that is there was written by a dual write or an earlier batch, and is at
- * least as new.  It is left alone or, optimistic, an error.
+ * least as new.  It is left alone or, optimistic, an error; one of a child of the
+ * target, which no index would find, is left alone.
  */
 char *
 projection_copy(const Mapping *m, const Extent *e, bool optimistic)
 {
-	char	   *conflict = optimistic ? "" : psprintf("ON CONFLICT (%s) DO NOTHING", ref_key_columns(m));
+	char	   *conflict = optimistic ? "" : psprintf(" ON CONFLICT (%s) DO NOTHING", ref_key_columns(m));
+	bool		children = key_has_children(m->target);
+	char	   *rows = psprintf("SELECT %s FROM ONLY %s AS " SOURCE_ALIAS " WHERE %s%s", ref_expression_list(m, children),
+								quote_relation(e->relation), in_stretch(e), ref_and_condition(m->filter));
 
-	return psprintf("INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE "
-					"SELECT %s FROM ONLY %s AS " SOURCE_ALIAS " WHERE %s%s %s",
-					quote_relation(m->target), ref_column_list(m, ""), ref_expression_list(m, false),
-					quote_relation(e->relation), in_stretch(e), ref_and_condition(m->filter), conflict);
+	if (children)
+		rows = select_absent(m, psprintf("(%s) AS migrate_p", rows));
+	return psprintf("INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE %s%s", quote_relation(m->target),
+					ref_column_list(m, ""), rows, conflict);
 }
 
 /*

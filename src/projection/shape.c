@@ -97,7 +97,7 @@ projection_source_is_unique(const Mapping *m, bool always)
 {
 	List	   *names;
 
-	return projection_key_sources(m, &names) && OidIsValid(key_index(m->source, names, always));
+	return projection_key_sources(m, &names) && key_is_unique(m->source, names, always);
 }
 
 /*
@@ -133,12 +133,13 @@ projection_covers_all(const Mapping *m)
 
 /*
  * May target rows be removed and inserted again, to be made right?  Not where a
- * foreign key would do something to the rows of another table that name them.
+ * foreign key would do something to the rows of another table that name them, nor
+ * where a row may be a child's, with columns of its own.
  */
 bool
 projection_may_replace(const Mapping *m)
 {
-	return !m->clears && !mapping_is_in_place(m) && !key_delete_cascades(m->target);
+	return !m->clears && !mapping_is_in_place(m) && !key_delete_cascades(m->target) && !key_has_children(m->target);
 }
 
 /*
@@ -169,4 +170,14 @@ bool
 projection_covers_required(const Mapping *m)
 {
 	return projection_uncovered_required(m) == NIL;
+}
+
+/*
+ * Does an INSERT see, by the key's index, the row that is there already?  NOT NULL is
+ * checked before a conflict is seen, and an index knows no rows of children.
+ */
+bool
+projection_sees_conflict(const Mapping *m)
+{
+	return projection_covers_required(m) && !key_has_children(m->target);
 }
