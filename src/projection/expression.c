@@ -468,6 +468,67 @@ expression_for_order(const char *text, const char *what, Oid relid, List **expre
 	relation_close(rel, NoLock);
 }
 
+/* A name as it was before it was quoted. */
+static char *
+unquote(const char *quoted)
+{
+	char	   *name = palloc(strlen(quoted) + 1);
+	char	   *to = name;
+
+	for (const char *from = quoted + 1; *from != '\0' && from[1] != '\0'; from++)
+	{
+		*to++ = *from;
+		from += from[0] == '"' && from[1] == '"' ? 1 : 0;
+	}
+	*to = '\0';
+	return name;
+}
+
+/* The column of the source that a stored expression is, by itself; 0 if it is something else. */
+AttrNumber
+expression_copied(const char *sql, Oid source)
+{
+	const char *quoted = sql + strlen(SOURCE_ALIAS ".");
+	const char *name;
+	AttrNumber	attnum;
+
+	if (strncmp(sql, SOURCE_ALIAS ".", strlen(SOURCE_ALIAS ".")) != 0)
+		return InvalidAttrNumber;
+	name = quoted[0] == '"' ? unquote(quoted) : quoted;
+	attnum = get_attnum(source, name);
+	return attnum > 0 && strcmp(quote_identifier(name), quoted) == 0 ? attnum : InvalidAttrNumber;
+}
+
+/*
+ * Reads a stored expression; *pstate is for errors.  A column by itself takes no
+ * parser, to which all columns of the source would have to be shown: a
+ * wide table has as many expressions.
+ */
+static Node *
+read_stored(const char *sql, Oid source, ParseState **pstate)
+{
+	AttrNumber	attnum = expression_copied(sql, source);
+	Relation	rel;
+	Node	   *expr;
+
+	if (attnum != InvalidAttrNumber)
+	{
+		Oid			type;
+		int32		typmod;
+		Oid			collation;
+
+		*pstate = make_parsestate(NULL);
+		get_atttypetypmodcoll(source, attnum, &type, &typmod, &collation);
+		return (Node *) makeVar(1, attnum, type, typmod, collation, 0);
+	}
+	rel = relation_open(source, AccessShareLock);
+	sql = psprintf(PREFIX "%s", sql);
+	*pstate = make_state(sql, rel, SOURCE_ALIAS);
+	expr = transformExpr(*pstate, parse_one(sql), EXPR_KIND_SELECT_TARGET);
+	relation_close(rel, NoLock);
+	return expr;
+}
+
 /*
  * A stored expression as a tree to evaluate over a row of the source, coerced
  * as an assignment to the target's column; attnum 0 means a condition.  Not yet
@@ -476,10 +537,8 @@ expression_for_order(const char *text, const char *what, Oid relid, List **expre
 Expr *
 expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum)
 {
-	Relation	rel = relation_open(source, AccessShareLock);
-	char	   *text = psprintf(PREFIX "%s", sql);
-	ParseState *pstate = make_state(text, rel, SOURCE_ALIAS);
-	Node	   *expr = transformExpr(pstate, parse_one(text), EXPR_KIND_SELECT_TARGET);
+	ParseState *pstate;
+	Node	   *expr = read_stored(sql, source, &pstate);
 
 	if (attnum != InvalidAttrNumber)
 		expr = coerce_for_assignment(pstate, expr, target, attnum);
@@ -487,7 +546,6 @@ expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum)
 		expr = coerce_to_boolean(pstate, expr, "a condition");
 	assign_expr_collations(pstate, expr);
 	free_parsestate(pstate);
-	relation_close(rel, NoLock);
 	return (Expr *) expr;
 }
 

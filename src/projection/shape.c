@@ -7,6 +7,7 @@
 #include "access/relation.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "base/quote.h"
@@ -46,20 +47,9 @@ char *
 projection_copied_column(const Mapping *m, const char *column)
 {
 	MappingColumn *c = projection_column(m, column);
-	Relation	source = relation_open(m->source, AccessShareLock);
-	char	   *result = NULL;
+	AttrNumber	attnum = c != NULL ? expression_copied(c->expression, m->source) : InvalidAttrNumber;
 
-	for (int i = 0; c != NULL && i < RelationGetNumberOfAttributes(source); i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), i);
-
-		if (!att->attisdropped &&
-			strcmp(c->expression, psprintf(SOURCE_ALIAS ".%s",
-										   quote_identifier(NameStr(att->attname)))) == 0)
-			result = pstrdup(NameStr(att->attname));
-	}
-	relation_close(source, NoLock);
-	return result;
+	return attnum != InvalidAttrNumber ? get_attname(m->source, attnum, false) : NULL;
 }
 
 /*
