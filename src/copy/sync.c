@@ -54,6 +54,7 @@
 #include "copy/quarantine.h"
 #include "copy/requeue.h"
 #include "copy/sync.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -508,13 +509,15 @@ settle_every(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
 /*
  * Locks the two tables as the settling will, or says that somebody keeps them.
  * Who changes the direction of the migration locks them, too, and settles what
- * is left: it must not meet keys that we have taken and not settled yet.
+ * is left: it must not meet keys that we have taken and not settled yet.  A foreign table
+ * is read in one snapshot of the other server, from our first look on: what another sync
+ * commits there meanwhile would not be seen, so there is one at a time.
  */
 static bool
 lock_tables(const Mapping *m)
 {
 	return ConditionalLockRelationOid(m->source, RowShareLock) &&
-		ConditionalLockRelationOid(m->target, RowExclusiveLock);
+		ConditionalLockRelationOid(m->target, key_is_foreign(m->target) ? ShareRowExclusiveLock : RowExclusiveLock);
 }
 
 /*

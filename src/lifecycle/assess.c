@@ -418,6 +418,16 @@ assess_reverse(List **findings, const Mapping *m)
 	char	   *lost;
 	List	   *uncovered;
 
+	if (r == NULL && key_is_foreign(m->target))
+	{
+		assess_add(findings, "warning", name_relation(m->target),
+			"it is a foreign table: what is written to it after the cutover cannot be captured, and not be written back",
+			"Only force cuts over, and a rollback loses what was written since.");
+		assess_add(findings, "warning", name_relation(m->target),
+			psprintf("it is a foreign table: whether a unique index of the other server covers its key cannot be seen: %s", join_names(m->key)),
+			"Without one a row may be there twice; create it there.");
+		return;
+	}
 	if (r == NULL)
 	{
 		assess_add(findings, "warning", name_relation(m->source),

@@ -4,7 +4,9 @@
  *
  * A key must be covered by a unique index that ON CONFLICT can use: valid,
  * immediate, without condition or expressions, on exactly the key's columns,
- * none of which may be null.
+ * none of which may be null.  The indexes of a foreign table are on another server:
+ * there the word of the caller counts, and it is only asked that the columns are
+ * declared NOT NULL.
  */
 #include "postgres.h"
 
@@ -12,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
@@ -85,19 +88,50 @@ find_unique_index(Relation rel, Bitmapset *columns, bool immediate, bool part)
 	return found;
 }
 
+/* Are all these columns declared NOT NULL? */
+static bool
+are_not_null(Relation rel, Bitmapset *columns)
+{
+	int			attnum = -1;
+	bool		result = columns != NULL;
+
+	while (result && (attnum = bms_next_member(columns, attnum)) >= 0)
+		result = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
+	return result;
+}
+
 /* Can ON CONFLICT infer an index from the columns, none of them nullable unless that may be? */
 bool
 key_is_usable(Oid relid, List *names, bool may_be_null)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
 	Bitmapset  *columns = column_set(relid, names);
-	bool		usable = OidIsValid(find_unique_index(rel, columns, true, false));
-	int			attnum = -1;
+	bool		usable = OidIsValid(find_unique_index(rel, columns, true, false)) && (may_be_null || are_not_null(rel, columns));
 
-	while (usable && !may_be_null && (attnum = bms_next_member(columns, attnum)) >= 0)
-		usable = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
 	relation_close(rel, NoLock);
 	return usable;
+}
+
+/* Is it a foreign table? */
+bool
+key_is_foreign(Oid relid)
+{
+	return get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE;
+}
+
+/* Do the columns identify a row of a target? */
+bool
+key_identifies(Oid target, List *names, bool may_be_null)
+{
+	Relation	rel;
+	bool		result;
+
+	if (!key_is_foreign(target))
+		return key_is_usable(target, names, may_be_null);
+	rel = relation_open(target, AccessShareLock);
+	result = are_not_null(rel, column_set(target, names));
+	relation_close(rel, NoLock);
+	return result;
 }
 
 /* Is it a table that others inherit from?  Its indexes say nothing about their rows. */
@@ -229,12 +263,23 @@ key_resolve(Oid target, ArrayType *array)
 {
 	List	   *names = array ? names_of(target, array) : key_primary(target);
 
+	if (names == NIL && key_is_foreign(target))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("target %s is a foreign table, and no key is named", name_relation(target)),
+				 errdetail("The unique indexes of a foreign table are not known here."),
+				 errhint("Name in \"key\" the columns of one that the other server has.")));
 	if (names == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("target %s has no primary key", name_relation(target)),
 				 errhint("Give it one, or name the columns of a unique index in \"key\".")));
-	if (!key_is_usable(target, names, false))
+	if (!key_identifies(target, names, false) && key_is_foreign(target))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("a key column of foreign table %s may be null", name_relation(target)),
+				 errhint("Declare it NOT NULL, as the table on the other server does.")));
+	if (!key_identifies(target, names, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("no usable unique index on the key of target %s", name_relation(target)),

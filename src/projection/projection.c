@@ -78,6 +78,13 @@ assignments(const Mapping *m, const char *excluded)
 	return buf.data;
 }
 
+static char *
+insert(const Mapping *m, const char *select)
+{
+	return psprintf("INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE %s", quote_relation(m->target),
+					ref_column_list(m, ""), select);
+}
+
 /*
  * INSERT of the projection of "FROM <rows>", updating what is there already.
  * Where values are the same nothing is written; record *<> compares images, so
@@ -91,9 +98,7 @@ upsert(const Mapping *m, const char *select)
 	char	   *set = assignments(m, "EXCLUDED");
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE %s "
-					 "ON CONFLICT (%s) ", quote_relation(m->target), ref_column_list(m, ""),
-					 select, ref_key_columns(m));
+	appendStringInfo(&buf, "%s ON CONFLICT (%s) ", insert(m, select), ref_key_columns(m));
 	if (set[0] == '\0')
 		appendStringInfo(&buf, "DO UPDATE SET %s = EXCLUDED.%s WHERE false", quote_identifier(linitial(m->key)),
 						 quote_identifier(linitial(m->key)));
@@ -145,17 +150,38 @@ has_projected_key(const Mapping *m, const char *alias)
 	return buf.data;
 }
 
-/* SELECT of the rows (...) AS migrate_p that have no target row. */
+/*
+ * " AND ..." for the target rows of the keys $1, where another server has them: it shall
+ * look them up by an index of its own, and not send all its rows.
+ */
+static const char *
+sent_keys(const Mapping *m)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, key_is_foreign(m->target) ? m->key : NIL)
+	{
+		const char *name = lfirst(lc);
+
+		appendStringInfo(&buf, " AND " TARGET_ALIAS ".%s %s ANY (ARRAY(SELECT (migrate_j ->> %s)::%s FROM unnest($1) AS migrate_u (migrate_j)))",
+						 quote_identifier(name), ref_key_operator(m, name), quote_literal_cstr(name), ref_target_type(m, name));
+	}
+	return buf.data;
+}
+
+/* SELECT of the rows (...) AS migrate_p that have no target row; sent: see sent_keys. */
 static char *
-select_absent(const Mapping *m, const char *rows)
+select_absent(const Mapping *m, const char *rows, const char *sent)
 {
 	StringInfoData values;
 
 	initStringInfo(&values);
 	for (int i = 0; i < list_length(m->columns); i++)
 		appendStringInfo(&values, "%smigrate_p.migrate_c%d", i ? ", " : "", i + 1);
-	return psprintf("SELECT %s FROM %s WHERE NOT EXISTS (SELECT FROM %s AS " TARGET_ALIAS " WHERE %s)", values.data, rows,
-					quote_relation(m->target), has_projected_key(m, TARGET_ALIAS));
+	return psprintf("SELECT %s FROM %s WHERE NOT EXISTS (SELECT FROM %s AS " TARGET_ALIAS " WHERE %s%s)", values.data, rows,
+					quote_relation(m->target), has_projected_key(m, TARGET_ALIAS), sent);
 }
 
 /*
@@ -164,12 +190,12 @@ select_absent(const Mapping *m, const char *rows)
  * A mapping that does not give every column that must have a value (typically
  * the way back after a split) cannot propose a row to INSERT where one exists:
  * NOT NULL is checked before the conflict is seen.  Nor can one whose target has
- * children, of whose rows its index does not know.  They update first.  In
+ * children, of whose rows its index does not know, or is a foreign table.  They update first.  In
  * place there is nothing to insert, and a row is its own target whatever other
  * rows have its key.
  */
 static List *
-upsert_rows(const Mapping *m, const char *from)
+upsert_rows(const Mapping *m, const char *from, const char *sent)
 {
 	char	   *inner;
 	char	   *p_key;
@@ -183,7 +209,7 @@ upsert_rows(const Mapping *m, const char *from)
 	inner = psprintf("(SELECT %s%s FROM %s) AS migrate_p", ref_expression_list(m, true),
 					 in_place ? ", " SOURCE_ALIAS ".tableoid AS migrate_table, " SOURCE_ALIAS ".ctid AS migrate_row" : "",
 					 from);
-	p_key = has_projected_key(m, TARGET_ALIAS);
+	p_key = psprintf("%s%s", has_projected_key(m, TARGET_ALIAS), sent);
 	set = assignments(m, NULL);
 
 	if (in_place)
@@ -194,8 +220,8 @@ upsert_rows(const Mapping *m, const char *from)
 									 quote_relation(m->target), inner, p_key));
 	if (set[0] != '\0')
 		statements = lappend(statements, update_rows(m, set, inner, p_key));
-	return list_concat(statements,
-					   list_make1(upsert(m, select_absent(m, inner))));
+	inner = select_absent(m, inner, sent);
+	return lappend(statements, key_is_foreign(m->target) ? insert(m, inner) : upsert(m, inner));
 }
 
 /*
@@ -241,7 +267,7 @@ one_or_none(char *statement)
  * be exchanged between rows.
  */
 static char *
-replace_rows(const Mapping *m, const char *keys, const char *from)
+replace_rows(const Mapping *m, const char *keys, const char *from, const char *sent)
 {
 	Relation	target = relation_open(m->target, AccessShareLock);
 	StringInfoData columns;
@@ -264,14 +290,14 @@ replace_rows(const Mapping *m, const char *keys, const char *from)
 			appendStringInfo(&values, "%smigrate_r.%s", values.len ? ", " : "", quoted);
 	}
 	relation_close(target, NoLock);
-	return psprintf("WITH migrate_gone AS (DELETE FROM %s AS " TARGET_ALIAS " USING %s WHERE %s%s "
+	return psprintf("WITH migrate_gone AS (DELETE FROM %s AS " TARGET_ALIAS " USING %s WHERE %s%s%s "
 					"RETURNING ROW(" TARGET_ALIAS ".*)::%s AS migrate_row) "
 					"INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s "
 					"FROM (SELECT array_agg(migrate_row) AS migrate_rows FROM migrate_gone) AS migrate_held "
 					"CROSS JOIN LATERAL unnest(migrate_held.migrate_rows) AS migrate_r "
 					"JOIN (SELECT %s FROM %s) AS migrate_p ON %s",
 					quote_relation(m->target), keys,
-					ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS), ref_and_condition(m->scope),
+					ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS), sent, ref_and_condition(m->scope),
 					quote_relation(m->target), quote_relation(m->target), columns.data, values.data,
 					ref_expression_list(m, true), from, has_projected_key(m, "migrate_r"));
 }
@@ -307,15 +333,15 @@ projection_key_range(const Mapping *m, const Extent *e)
 char *
 projection_copy(const Mapping *m, const Extent *e, bool optimistic)
 {
-	char	   *conflict = optimistic ? "" : psprintf(" ON CONFLICT (%s) DO NOTHING", ref_key_columns(m));
-	bool		children = key_has_children(m->target);
-	char	   *rows = psprintf("SELECT %s FROM ONLY %s AS " SOURCE_ALIAS " WHERE %s%s", ref_expression_list(m, children),
+	bool		foreign = key_is_foreign(m->target);
+	bool		absent = key_has_children(m->target) || (foreign && !optimistic);
+	char	   *rows = psprintf("SELECT %s FROM ONLY %s AS " SOURCE_ALIAS " WHERE %s%s", ref_expression_list(m, absent),
 								quote_relation(e->relation), in_stretch(e), ref_and_condition(m->filter));
 
-	if (children)
-		rows = select_absent(m, psprintf("(%s) AS migrate_p", rows));
-	return psprintf("INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE %s%s", quote_relation(m->target),
-					ref_column_list(m, ""), rows, conflict);
+	if (absent)
+		rows = select_absent(m, psprintf("(%s) AS migrate_p", rows), "");
+	return optimistic || foreign ? insert(m, rows) :
+		psprintf("%s ON CONFLICT (%s) DO NOTHING", insert(m, rows), ref_key_columns(m));
 }
 
 /*
@@ -407,7 +433,7 @@ source_of_transition(const Mapping *m, const char *table)
 List *
 projection_upsert_new(const Mapping *m)
 {
-	List	   *statements = upsert_rows(m, source_of_transition(m, NEW_TABLE));
+	List	   *statements = upsert_rows(m, source_of_transition(m, NEW_TABLE), "");
 	bool		may_be_null = false;
 
 	for (int i = 0; i < list_length(m->key); i++)
@@ -423,7 +449,7 @@ projection_upsert_new(const Mapping *m)
 List *
 projection_upsert_images(const Mapping *m)
 {
-	return upsert_rows(m, psprintf("%s%s", ref_transition_rows(m, NEW_TABLE), ref_where_condition(m->filter)));
+	return upsert_rows(m, psprintf("%s%s", ref_transition_rows(m, NEW_TABLE), ref_where_condition(m->filter)), "");
 }
 
 /*
@@ -434,14 +460,14 @@ projection_upsert_images(const Mapping *m)
 List *
 projection_upsert_old(const Mapping *m)
 {
-	return upsert_rows(m, source_of_transition(m, OLD_TABLE));
+	return upsert_rows(m, source_of_transition(m, OLD_TABLE), "");
 }
 
 /* Dual write: upserts by way of removing the target rows, where that may be done. */
 List *
 projection_replace_new(const Mapping *m)
 {
-	return list_make1(replace_rows(m, ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS), source_of_transition(m, NEW_TABLE)));
+	return list_make1(replace_rows(m, ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS), source_of_transition(m, NEW_TABLE), ""));
 }
 
 /* Removes the target rows of a set of keys that no source row has now. */
@@ -554,10 +580,10 @@ projection_lock_source(const Mapping *m)
 char *
 projection_find_target(const Mapping *m, TargetLock lock)
 {
-	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s AS " TARGET_ALIAS ", %s WHERE %s%s%s",
+	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s AS " TARGET_ALIAS ", %s WHERE %s%s%s%s",
 					quote_relation(m->target), ref_key_set(m),
 					ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS),
-					ref_and_condition(m->scope),
+					sent_keys(m), ref_and_condition(m->scope),
 					lock == TARGET_UNLOCKED ? "" :
 					lock == TARGET_LOCKED ? " FOR UPDATE OF " TARGET_ALIAS :
 					" FOR UPDATE OF " TARGET_ALIAS " SKIP LOCKED");
@@ -567,7 +593,7 @@ projection_find_target(const Mapping *m, TargetLock lock)
 List *
 projection_upsert_keys(const Mapping *m)
 {
-	return upsert_rows(m, ref_moved_rows(m, source_of_keys(m, m->filter)));
+	return upsert_rows(m, ref_moved_rows(m, source_of_keys(m, m->filter)), sent_keys(m));
 }
 
 /* Rehearsal in place: the whole rows of keys $1 as they would be, into another table of the same form. */
@@ -630,7 +656,7 @@ projection_duplicated_keys(const Mapping *m)
 List *
 projection_replace_keys(const Mapping *m)
 {
-	return list_make1(replace_rows(m, ref_key_set(m), ref_moved_rows(m, source_of_keys(m, m->filter))));
+	return list_make1(replace_rows(m, ref_key_set(m), ref_moved_rows(m, source_of_keys(m, m->filter)), sent_keys(m)));
 }
 
 /*
@@ -640,7 +666,7 @@ projection_replace_keys(const Mapping *m)
 List *
 projection_delete_keys(const Mapping *m, bool unprojected_only)
 {
-	char	   *condition = ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS);
+	char	   *condition = psprintf("%s%s", ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS), sent_keys(m));
 
 	if (unprojected_only)
 	{

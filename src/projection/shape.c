@@ -164,10 +164,11 @@ projection_covers_required(const Mapping *m)
 
 /*
  * Does an INSERT see, by the key's index, the row that is there already?  NOT NULL is
- * checked before a conflict is seen, and an index knows no rows of children.
+ * checked before a conflict is seen, an index knows no rows of children, and those of a
+ * foreign table cannot be named.
  */
 bool
 projection_sees_conflict(const Mapping *m)
 {
-	return projection_covers_required(m) && !key_has_children(m->target);
+	return projection_covers_required(m) && !key_has_children(m->target) && !key_is_foreign(m->target);
 }

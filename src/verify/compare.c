@@ -17,6 +17,7 @@
 #include "executor/spi.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
@@ -31,6 +32,7 @@
 #include "catalog/dirty_key.h"
 #include "copy/quarantine.h"
 #include "hash/sketch.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 #include "verify/compare.h"
 
@@ -332,6 +334,18 @@ find_by_sketch(Comparing *w, Side *source, Side *target)
 
 	/* rows of one key that are there several times are told by nothing but all of them */
 	return w->c->nseen > 0;
+}
+
+/*
+ * To be called before the snapshot of a comparison is taken.  What another server has is read
+ * in a snapshot of its own, a moment later: so that it is what it was, a sync or a copy
+ * must not write it until the transaction ends.  They give way to the lock.
+ */
+void
+compare_keep_still(const Mapping *m)
+{
+	if (key_is_foreign(m->target))
+		LockRelationOid(m->target, ShareLock);
 }
 
 /* Notes which snapshot the active one is. */
