@@ -145,6 +145,7 @@ read_columns(Mapping *m, Jsonb *columns, char **copied)
 {
 	Relation	target = table_open(m->target, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(target);
+	List	   *names = NIL;
 
 	if (columns != NULL)
 		columns_check_names(columns, m->target, "columns");
@@ -173,7 +174,7 @@ read_columns(Mapping *m, Jsonb *columns, char **copied)
 					 errhint("Leave it out of \"columns\".")));
 		if (m->id == 0 && expression_names_lookup(text))
 			m->id = mapping_reserve_id();
-		e = expression_for_column(text, m->source, m->target, att->attnum, m->id);
+		e = expression_for_column(text, m->source, m->target, att->attnum, m->id, &names);
 		if (e->column > 0)
 			copied[e->column - 1] = pstrdup(name);
 		columns_add(m, name, e);
@@ -344,7 +345,7 @@ unmap_column(Mapping *r, const Mapping *m, const char *column)
 			columns_add(r, column, expression_for_column(psprintf("migrate_ext.unmap_key(" INT64_FORMAT ", (" SOURCE_ALIAS ".%s)::text, %d)::%s",
 																  mapped->map, quote_identifier(mapped->target), foreach_current_index(part) + 1,
 																  quote_type(get_atttype(m->source, attnum), -1)),
-														 m->target, m->source, attnum, 0));
+														 m->target, m->source, attnum, 0, NULL));
 			c = llast(r->columns);
 			c->map = mapped->map;
 			c->made_of = list_make1(pstrdup(mapped->target));
@@ -446,6 +447,7 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 	Mapping    *r = palloc0(sizeof(Mapping));
 	Relation	source = table_open(m->source, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(source);
+	List	   *names = NIL;
 	int			natts;
 
 	*r = *m;
@@ -481,7 +483,7 @@ derive_reverse(const Mapping *m, Jsonb *given, char **copied, const char *filter
 		}
 		if (text != NULL)
 			columns_add(r, NameStr(att->attname),
-					   expression_for_column(text, m->target, m->source, att->attnum, 0));
+					   expression_for_column(text, m->target, m->source, att->attnum, 0, &names));
 		else
 			unmap_column(r, m, NameStr(att->attname));
 	}

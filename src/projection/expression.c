@@ -29,6 +29,7 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 
@@ -180,13 +181,15 @@ check_repeatable(ParseState *pstate, Node *expr)
 }
 
 /*
- * Deparses with every name qualified, whatever the caller's search_path is.  A
- * column by itself is written down at once: the server compares the names of all columns
- * with each other first, which a table of 1,600 columns would pay for 1,600 times.
+ * Deparses with every name qualified, whatever the caller's search_path is.  The
+ * server compares the names of all columns with each other first, which a table of
+ * 1,600 columns would pay for 1,600 times: a column by itself is written down at once, and
+ * the names are made ready once, in *names, for all expressions of a caller who keeps them.
  */
 static char *
-deparse_qualified(Node *expr, Oid relid, const char *alias)
+deparse_qualified(Node *expr, Oid relid, const char *alias, List **names)
 {
+	List	   *once = NIL;
 	int			level;
 	char	   *sql;
 
@@ -195,7 +198,10 @@ deparse_qualified(Node *expr, Oid relid, const char *alias)
 	level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	sql = deparse_expression(expr, deparse_context_for(alias, relid), true, false);
+	names = names != NULL ? names : &once;
+	if (*names == NIL)
+		*names = deparse_context_for(alias, relid);
+	sql = deparse_expression(expr, *names, true, false);
 	AtEOXact_GUC(true, level);
 	return sql;
 }
@@ -317,17 +323,40 @@ coerce_lookup(ParseState *pstate, Node *expr, Oid target, AttrNumber attnum)
 	return coerced != NULL ? coerced : expr;
 }
 
+/*
+ * Parsing shows all columns of the relation to the parser.  What it leaves goes with the
+ * context: a table of 1,600 columns has as many expressions, and a session may keep the trees.
+ */
+static MemoryContext
+begin_parsing(void)
+{
+	return MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext, "migrate_ext expression", ALLOCSET_DEFAULT_SIZES));
+}
+
+/* The tree, in the context that was left at the beginning. */
+static Node *
+end_parsing(MemoryContext old, Node *tree)
+{
+	MemoryContext parsing = MemoryContextSwitchTo(old);
+
+	tree = copyObject(tree);
+	MemoryContextDelete(parsing);
+	return tree;
+}
+
 /* Parses, checks and deparses; attnum 0 means a condition. */
 static Expression *
 analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber attnum,
-		const char *alias, int64 mapping_id)
+		const char *alias, int64 mapping_id, List **names)
 {
 	ParseContext context = {text, what, strlen(PREFIX)};
 	ErrorContextCallback callback;
 	char	   *sql = psprintf(PREFIX "%s", text);
 	Relation	rel = relation_open(relid, AccessShareLock);
-	ParseState *pstate = make_state(sql, rel, SOURCE_ALIAS);
 	Expression *result = palloc0(sizeof(Expression));
+	MemoryContext caller = begin_parsing();
+	ParseState *pstate = make_state(sql, rel, SOURCE_ALIAS);
+	MemoryContext parsing = CurrentMemoryContext;
 	Node	   *expr;
 	Node	   *coerced;
 	int			level = 0;
@@ -340,7 +369,9 @@ analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber at
 	expr = transformExpr(pstate, parse_one(sql), EXPR_KIND_SELECT_TARGET);
 	if (mapping_id != 0)
 		expr = bind_lookups(expr, &mapping_id);
+	MemoryContextSwitchTo(caller);
 	note_old_key(result, expr, relid);
+	MemoryContextSwitchTo(parsing);
 	if (attnum != InvalidAttrNumber && is_lookup(expr))
 		expr = coerce_lookup(pstate, expr, target, attnum);
 	if (attnum != InvalidAttrNumber)
@@ -354,39 +385,43 @@ analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber at
 		expr = coerce_to_boolean(pstate, expr, "a condition");
 	assign_expr_collations(pstate, expr);
 	check_repeatable(pstate, expr);
+	free_parsestate(pstate);
+	expr = end_parsing(caller, expr);
 
-	result->sql = deparse_qualified(expr, relid, alias);
+	result->sql = deparse_qualified(expr, relid, alias, names);
 	result->whole_row = uses_whole_row(expr, &level);
 	if (IsA(expr, Var))
 		result->column = ((Var *) expr)->varattno;
 	result->constant = IsA(eval_const_expressions(NULL, expr), Const);
 
 	error_context_stack = callback.previous;
-	free_parsestate(pstate);
 	relation_close(rel, NoLock);
 	return result;
 }
 
-/* Parses the expression for a target column of a mapping (0: of none); raises if it cannot be assigned. */
+/*
+ * Parses the expression for a target column of a mapping (0: of none); raises if it cannot be assigned.
+ * *names, NIL at first, is kept from one expression over a source to the next.
+ */
 Expression *
-expression_for_column(const char *text, Oid source, Oid target, AttrNumber attnum, int64 mapping_id)
+expression_for_column(const char *text, Oid source, Oid target, AttrNumber attnum, int64 mapping_id, List **names)
 {
 	return analyze(text, psprintf("column \"%s\"", get_attname(target, attnum, false)),
-				   source, target, attnum, SOURCE_ALIAS, mapping_id);
+				   source, target, attnum, SOURCE_ALIAS, mapping_id, names);
 }
 
 /* Parses a condition over the row of a relation; what names it in messages. */
 Expression *
 expression_for_condition(const char *text, const char *what, Oid relid)
 {
-	return analyze(text, what, relid, InvalidOid, InvalidAttrNumber, SOURCE_ALIAS, 0);
+	return analyze(text, what, relid, InvalidOid, InvalidAttrNumber, SOURCE_ALIAS, 0, NULL);
 }
 
 /* The same condition, written over a target row of the relation. */
 char *
 expression_condition_over_target(const char *text, Oid relid)
 {
-	return analyze(text, "scope", relid, InvalidOid, InvalidAttrNumber, TARGET_ALIAS, 0)->sql;
+	return analyze(text, "scope", relid, InvalidOid, InvalidAttrNumber, TARGET_ALIAS, 0, NULL)->sql;
 }
 
 /* Parses the text as a list of what to order by, and as nothing else. */
@@ -435,7 +470,7 @@ analyze_order_item(ParseState *pstate, Node *node, Oid relid)
 	assign_expr_collations(pstate, expr);
 	check_repeatable(pstate, expr);
 	get_sort_group_operators(exprType(expr), true, false, false, &less, NULL, NULL, NULL);
-	return deparse_qualified(expr, relid, SOURCE_ALIAS);
+	return deparse_qualified(expr, relid, SOURCE_ALIAS, NULL);
 }
 
 /*
@@ -537,6 +572,7 @@ read_stored(const char *sql, Oid source, ParseState **pstate)
 Expr *
 expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum)
 {
+	MemoryContext caller = begin_parsing();
 	ParseState *pstate;
 	Node	   *expr = read_stored(sql, source, &pstate);
 
@@ -546,7 +582,7 @@ expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum)
 		expr = coerce_to_boolean(pstate, expr, "a condition");
 	assign_expr_collations(pstate, expr);
 	free_parsestate(pstate);
-	return (Expr *) expr;
+	return (Expr *) end_parsing(caller, expr);
 }
 
 /* A stored expression over the row of a relation, known by the alias, as a tree to be written again. */
@@ -568,7 +604,7 @@ expression_read(const char *sql, Oid relid, const char *alias)
 char *
 expression_write(Node *tree, Oid relid, const char *alias)
 {
-	return deparse_qualified(tree, relid, alias);
+	return deparse_qualified(tree, relid, alias, NULL);
 }
 
 static bool

@@ -14,10 +14,10 @@ SELECT format('CREATE VIEW differing AS (SELECT %1$s FROM src EXCEPT ALL SELECT 
 \set ECHO all
 SELECT migrate_create('w') > 0 AS created;
 -- that this takes seconds and not minutes is part of the test
-SET statement_timeout = '20s';
+SET statement_timeout = '10s';
 SELECT migrate_map('w', 'src', 'tgt') > 0 AS mapped;
-SELECT severity, subject, finding FROM migrate_assess('w') WHERE severity <> 'info';
 RESET statement_timeout;
+SELECT severity, subject, finding FROM migrate_assess('w') WHERE severity <> 'info';
 SELECT migrate_start('w');
 INSERT INTO src (id, c1) VALUES (100, 'new'), (101, 'new');
 UPDATE src SET c1 = 'changed', c1599 = NOT c1599 WHERE id < 10;
@@ -96,6 +96,10 @@ SELECT 'CREATE TABLE tgt (id int PRIMARY KEY, ' || string_agg('c' || i || ' bigi
 SELECT 'INSERT INTO src SELECT g, ' || string_agg('CASE WHEN g <= 3 OR g % 4 = ' || i % 4 || ' THEN g END', ', ') || ' FROM generate_series(1, 20) g' FROM generate_series(1, 1599) i \gexec
 \set ECHO all
 SELECT migrate_create('big') > 0 AS created;
+SET statement_timeout = '10s';
+SELECT migrate_map('big', 'src', 'tgt', jsonb_object_agg('c' || i, 'c' || i || ' + 1') || '{"id": "id"}', reverse => jsonb_object_agg('c' || i, 'c' || i || ' - 1')) AS by_expressions FROM generate_series(1, 1599) i \gset
+RESET statement_timeout;
+SELECT migrate_unmap('big', :by_expressions);
 SELECT migrate_map('big', 'src', 'tgt') > 0 AS mapped;
 SELECT migrate_start('big');
 UPDATE src SET c1 = 7 WHERE id IN (1, 5);
