@@ -62,7 +62,7 @@ DECLARE
 BEGIN
 	RETURN NEXT 'DROP SCHEMA IF EXISTS rels CASCADE; CREATE SCHEMA rels; SET search_path = rels, public; ' || w.setup;
 	RETURN NEXT format('TRUNCATE rel.side; INSERT INTO rel.side VALUES (%L::regclass, %L::regclass)', w.source, w.target);
-	RETURN NEXT 'SELECT migrate_create(''m'')';
+	RETURN NEXT 'SELECT migrate_create(''m''), migrate_set(''m'', ''sync_interval'', ''0'')';
 	RETURN NEXT 'SELECT ' || replace(replace(w.map, '{s}', quote_literal(w.source)), '{t}', quote_literal(w.target));
 	RETURN NEXT format('INSERT INTO rel.result SELECT %L, severity, NULL, concat_ws('': '', subject, finding) FROM migrate_assess(''m'') WHERE severity <> ''info'' OR finding ~ ''large|inherit|row sec''', w.world);
 	RETURN NEXT format('INSERT INTO rel.result SELECT %L, ''rehearsal'', rows_rejected, nullif(errors, ''[]'') FROM migrate_rehearse(''m'')', w.world);
