@@ -532,22 +532,6 @@ sync_must_wait(const Migration *g)
 	return job != NULL && strcmp(job->step, "drain") != 0 && strcmp(job->step, "index") != 0;
 }
 
-/* Has a key a null in it?  No row can be found by it. */
-static bool
-has_null(Datum key)
-{
-	JsonbIterator *it = JsonbIteratorInit(&DatumGetJsonbP(key)->root);
-	JsonbValue	v;
-	JsonbIteratorToken token;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_VALUE && v.type == jbvNull)
-			return true;
-	}
-	return false;
-}
-
 /*
  * Takes entries out whose key has a null in it: as long as there is a source row with such a
  * key they stay in the queue, as that row has no place on the other side.  Returns
@@ -563,7 +547,7 @@ settle_null_keys(const Mapping *m, DirtyEntry *entries, int n, SyncResult *resul
 	{
 		SpiScope	scope;
 
-		if (!has_null(entries[i].key))
+		if (!key_has_null(entries[i].key))
 		{
 			entries[left++] = entries[i];
 			continue;

@@ -21,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
@@ -197,6 +198,22 @@ key_primary(Oid relid)
 	}
 	relation_close(rel, NoLock);
 	return names;
+}
+
+/* Has a key, as it travels, a null in it?  No row can be found by it. */
+bool
+key_has_null(Datum key)
+{
+	JsonbIterator *it = JsonbIteratorInit(&DatumGetJsonbP(key)->root);
+	JsonbValue	v;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_VALUE && v.type == jbvNull)
+			return true;
+	}
+	return false;
 }
 
 /* Is there an index that leads with the column?  (For advice, not for plans.) */

@@ -16,6 +16,7 @@ extern bool key_is_usable(Oid relid, List *names, bool may_be_null);
 extern Oid	key_index(Oid relid, List *names, bool immediate);
 extern bool key_is_unique(Oid relid, List *names, bool immediate);
 extern bool key_has_children(Oid relid);
+extern bool key_has_null(Datum key);
 extern List *key_primary(Oid relid);
 extern bool key_references(Oid child, Oid parent);
 extern bool key_delete_cascades(Oid relid);

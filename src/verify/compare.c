@@ -34,6 +34,7 @@
 #include "hash/sketch.h"
 #include "projection/key.h"
 #include "projection/projection.h"
+#include "projection/reference.h"
 #include "verify/compare.h"
 
 #define FETCH_ROWS 1000
@@ -181,13 +182,28 @@ read_sides(const Comparing *w, int cells, Side *source, Side *target)
 	read_side(w, projection_target_checksum(w->m, cells, w->without != NULL, w->span), target);
 }
 
-/* Does a key stand for itself in a sketch? */
+/* Does a key stand for itself in a sketch?  A null does not, there is a hash of it. */
 static bool
 key_is_number(const Mapping *m)
 {
 	Oid			type = list_length(m->key) == 1 ? get_atttype(m->target, get_attnum(m->target, linitial(m->key))) : InvalidOid;
 
-	return type == INT2OID || type == INT4OID || type == INT8OID;
+	return (type == INT2OID || type == INT4OID || type == INT8OID) &&
+		!ref_may_be_null(m, KEY_OF_SOURCE, 0) && !ref_may_be_null(m, KEY_OF_TARGET, 0);
+}
+
+/* Has one of these keys a null in it? */
+static bool
+any_has_null(ArrayType *keys)
+{
+	Datum	   *elems;
+	int			n;
+	bool		found = false;
+
+	deconstruct_array(keys, JSONBOID, -1, false, TYPALIGN_INT, &elems, NULL, &n);
+	for (int i = 0; i < n; i++)
+		found = found || key_has_null(elems[i]);
+	return found;
 }
 
 /* The keys that numbers of a sketch stand for, as a jsonb[]; NULL if there are none. */
@@ -328,7 +344,8 @@ find_by_sketch(Comparing *w, Side *source, Side *target)
 		read_sides(w, larger, source, target);
 		numbers = sketch_difference(source->sketch, target->sketch);
 	}
-	if (numbers == NULL || (keys = keys_of(w->m, numbers)) == NULL)
+	/* rows without a key cannot be looked up by it */
+	if (numbers == NULL || (keys = keys_of(w->m, numbers)) == NULL || any_has_null(keys))
 		return false;
 	find_differences(w, keys, KEYS_GIVEN);
 
