@@ -114,6 +114,9 @@ INSERT INTO rel.world (world, setup) VALUES
 	CREATE TABLE tgt_3 PARTITION OF tgt FOR VALUES FROM (1000) TO (MAXVALUE); $$ || :'fill');
 INSERT INTO rel.world (world, setup, method) SELECT world || ', swap', setup, 'swap' FROM rel.world WHERE world IN ('hash to list', 'list to range');
 
+-- a key with a column more than the source's, as a table that is to be partitioned has it
+INSERT INTO rel.world (world, setup, method) SELECT 'a column more in the key, ' || method, :'source' || 'CREATE TABLE tgt (v text, r text, id int, PRIMARY KEY (r, id))', method FROM unnest('{switch,swap}'::text[]) method;
+
 -- partitions that come and go meanwhile, with their rows
 INSERT INTO rel.world (world, setup, writes) SELECT 'attached and detached', $$ CREATE TABLE src (id int, r text, v text, PRIMARY KEY (id, r)) PARTITION BY LIST (r);
 	CREATE TABLE src_n PARTITION OF src FOR VALUES IN ('n'); CREATE TABLE src_s PARTITION OF src FOR VALUES IN ('s'); CREATE TABLE src_e PARTITION OF src FOR VALUES IN ('e');
