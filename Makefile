@@ -177,9 +177,9 @@ DATA       = $(wildcard sql/migrate_ext--*--*.sql)
 
 # Tests, by name: test/sql/NAME.sql, test/isolation/specs/NAME.spec, test/pgtap/NAME.sql,
 # test/t/NAME.pl.  test/lint compares the lists with the files.
-REGRESS   = extension checksum bad_input dual_write backfill sketch compare aggregates property verify quarantine dedupe lookups merge_split sets multisets key_map defer_indexes key_ranges throttle lifecycle assess swap finish shadow rehearse profile parallel_run in_place contract ddl write_error exchange deferred plan_change capture_ways \
+REGRESS   = extension checksum bad_input dual_write backfill sketch compare aggregates property verify quarantine dedupe lookups merge_split sets multisets key_map defer_indexes key_ranges throttle lifecycle assess swap finish shadow rehearse profile parallel_run in_place contract ddl write_error exchange deferred plan_change relations wide foreign_target capture_ways \
 	capture_nested capture_shapes
-ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_same_row sync_same_row_back sync_dirty_again \
+ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert sync_same_row sync_same_row_back sync_dirty_again foreign_target \
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \
 	old_snapshot sync_writes set_members multiset merged_rows lookup_change key_map key_copy deferred_added cascade partition_change truncate both_sides unique_wait batch_snapshot swap_in_flight route cleanup_lock
 PGTAP     = contract

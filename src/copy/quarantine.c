@@ -47,7 +47,8 @@ quarantine_may_isolate(const ErrorData *error)
 		case ERRCODE_EXTERNAL_ROUTINE_INVOCATION_EXCEPTION:
 			return true;
 		default:
-			return error->sqlerrcode == ERRCODE_RAISE_EXCEPTION;
+			/* a row, or what an index holds of it, that no page has room for */
+			return error->sqlerrcode == ERRCODE_RAISE_EXCEPTION || error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
 	}
 }
 

@@ -34,6 +34,7 @@
 #include "base/spi.h"
 #include "copy/quarantine.h"
 #include "copy/settle.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -44,14 +45,17 @@
  * Locks the two tables as the settling will, or says that somebody keeps them.
  * Who changes the direction of the migration locks them, too, and settles what
  * is left: it must not meet keys that we have taken and not settled yet.  Two syncs that
- * count the same rows without keys would both insert what is missing.
+ * count the same rows without keys would both insert what is missing.  A foreign table
+ * is read in one snapshot of the other server, from our first look on: what another sync
+ * commits there meanwhile would not be seen, so there is one at a time.
  */
 bool
 settle_lock_tables(const Mapping *m)
 {
 	LOCKTAG		tag;
 
-	if (!ConditionalLockRelationOid(m->source, RowShareLock) || !ConditionalLockRelationOid(m->target, RowExclusiveLock))
+	if (!ConditionalLockRelationOid(m->source, RowShareLock) ||
+		!ConditionalLockRelationOid(m->target, key_is_foreign(m->target) ? ShareRowExclusiveLock : RowExclusiveLock))
 		return false;
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (m->id >> 32), (uint32) m->id, COUNTING_LOCK_FIELD);
 	return !ref_is_multiset(m) || LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;

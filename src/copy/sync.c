@@ -40,6 +40,7 @@
 #include "copy/requeue.h"
 #include "copy/settle.h"
 #include "copy/sync.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -355,22 +356,6 @@ waits_for_copy(const Migration *g, const Mapping *m)
 	return ref_is_multiset(m) && !mapping_is_settled(m) && job_find_open(g->id, "backfill") == NULL;
 }
 
-/* Has a key a null in it?  No row can be found by it. */
-static bool
-has_null(Datum key)
-{
-	JsonbIterator *it = JsonbIteratorInit(&DatumGetJsonbP(key)->root);
-	JsonbValue	v;
-	JsonbIteratorToken token;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_VALUE && v.type == jbvNull)
-			return true;
-	}
-	return false;
-}
-
 /*
  * Takes entries out whose key has a null in it: as long as there is a source row with such a
  * key they stay in the queue, as that row has no place on the other side.  Returns
@@ -386,7 +371,7 @@ settle_null_keys(const Mapping *m, DirtyEntry *entries, int n, SyncResult *resul
 	{
 		SpiScope	scope;
 
-		if (!has_null(entries[i].key))
+		if (!key_has_null(entries[i].key))
 		{
 			entries[left++] = entries[i];
 			continue;

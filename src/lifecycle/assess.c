@@ -131,12 +131,55 @@ assess_relations(List **findings, const Mapping *m, bool switched)
 	}
 }
 
+/* Does an index lead with the source of a key column? */
+static bool
+is_indexed(const Mapping *m, const char *name)
+{
+	const MappingColumn *c = projection_column(m, name);
+	char	   *copied = projection_copied_column(m, name);
+	ListCell   *lc;
+
+	foreach(lc, c->made_of)
+	{
+		if (key_expression_indexed(m->source, get_attnum(m->source, lfirst(lc))))
+			return true;
+	}
+	return copied != NULL && key_expression_indexed(m->source, get_attnum(m->source, copied));
+}
+
+/* Can source rows be found by their key?  An index that leads with one of its columns will do. */
+static void
+assess_key_index(List **findings, const Mapping *m)
+{
+	StringInfoData names;
+	StringInfoData expressions;
+	ListCell   *lc;
+	int			n = 0;
+
+	initStringInfo(&names);
+	initStringInfo(&expressions);
+	foreach(lc, m->key)
+	{
+		const char *name = lfirst(lc);
+
+		if (projection_column(m, name)->constant || projection_column(m, name)->is_set)
+			continue;
+		if (is_indexed(m, name))
+			return;
+		appendStringInfo(&names, "%s\"%s\"", n > 0 ? ", " : "", name);
+		appendStringInfo(&expressions, "%s%s", n++ > 0 ? ", " : "", projection_column(m, name)->expression);
+	}
+	if (n > 0)
+		assess_add(findings, "warning", name_relation(m->source),
+			psprintf("no index was found that leads with the source of key column%s %s: %s", n > 1 ? "s" : "", names.data, expressions.data),
+			"Settling a dirty key scans the whole source without one; create it.");
+}
+
 /* Columns that get no value, and what the key costs. */
 static void
 assess_columns(List **findings, const Mapping *m)
 {
 	List	   *uncovered = mapping_is_in_place(m) ? NIL : projection_uncovered_required(m);
-	ListCell   *lc;
 
 	if (uncovered != NIL)
 		assess_add(findings, "blocker", name_relation(m->target),
@@ -156,20 +199,7 @@ assess_columns(List **findings, const Mapping *m)
 			psprintf("no unique index on the source shows that only one row has each key of %s",
 					 name_relation(m->target)),
 			"Its writes are then only queued for migrate_sync. Make sure that the keys are unique, create the index, or give \"dedupe_by\".");
-	foreach(lc, m->key)
-	{
-		char	   *copied = projection_copied_column(m, lfirst(lc));
-
-		if (projection_column(m, lfirst(lc))->constant || projection_column(m, lfirst(lc))->made_of != NIL ||
-			(projection_column(m, lfirst(lc))->is_set && projection_source_is_unique(m, false)))
-			continue;
-		if (copied == NULL ||
-			!key_expression_indexed(m->source, get_attnum(m->source, copied)))
-			assess_add(findings, "warning", name_relation(m->source),
-				psprintf("no index was found that leads with the source of key column \"%s\": %s",
-						 (char *) lfirst(lc), projection_column(m, lfirst(lc))->expression),
-				"Settling a dirty key scans the whole source without one; create it.");
-	}
+	assess_key_index(findings, m);
 }
 
 /* Tables that expressions read. */
@@ -392,6 +422,16 @@ assess_reverse(List **findings, const Mapping *m)
 	char	   *lost;
 	List	   *uncovered;
 
+	if (r == NULL && key_is_foreign(m->target))
+	{
+		assess_add(findings, "warning", name_relation(m->target),
+			"it is a foreign table: what is written to it after the cutover cannot be captured, and not be written back",
+			"Only force cuts over, and a rollback loses what was written since.");
+		assess_add(findings, "warning", name_relation(m->target),
+			psprintf("it is a foreign table: whether a unique index of the other server covers its key cannot be seen: %s", join_names(m->key)),
+			"Without one a row may be there twice; create it there.");
+		return;
+	}
 	if (r == NULL && ref_is_multiset(m) && !ref_expands(m))
 	{
 		assess_add(findings, "warning", name_relation(m->target),

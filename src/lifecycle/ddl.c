@@ -89,7 +89,7 @@ check_mapping(const Mapping *m)
 	foreach(lc, m->dedupe_by)
 		(void) expression_read(lfirst(lc), m->source, SOURCE_ALIAS);
 	identity_restore(&identity);
-	if (m->key != NIL && !key_is_usable(m->target, m->key))
+	if (m->key != NIL && !key_identifies(m->target, m->key, m->reverse))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("the key of %s would have no valid, immediate unique index without condition, on columns that are not null",

@@ -28,6 +28,7 @@
 #include "lifecycle/phase.h"
 #include "lifecycle/retire.h"
 #include "lifecycle/swap.h"
+#include "projection/key.h"
 
 /* A difference of read times that says nothing, in milliseconds. */
 #define NOISE_MS 0.1
@@ -146,7 +147,8 @@ measure_way_back(List **results, const Migration *g)
 		bool		exists = mapping_find_reverse(m->id) != NULL;
 
 		add(results, psprintf("way back from %s", name_relation(m->target)), "exists",
-			exists ? "exists" : "none: no unique key of the source is copied", exists);
+			exists ? "exists" : key_is_foreign(m->target) ? "none: writes to a foreign table cannot be captured" :
+			"none: no unique key of the source is copied", exists);
 	}
 }
 

@@ -37,9 +37,30 @@
 
 MIGRATE_FUNCTION(migrate_map);
 
+/* Raises for a foreign table that cannot be a side of a mapping with this capture. */
+static void
+check_foreign(Oid relid, const char *side, const char *capture)
+{
+	bool		is_source = strcmp(side, "source") == 0;
+
+	if (is_source && strcmp(capture, "none") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s %s is not a table", side, name_relation(relid)),
+				 errdetail("Its writes cannot be captured or its rows copied."),
+				 errhint("With capture => 'none' its rows are copied as they are; what is written later is not.")));
+	if (!is_source && strcmp(capture, "trigger") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s %s is a foreign table", side, name_relation(relid)),
+				 errdetail("The other server commits a dual write by itself, before it is known whether the application's transaction commits."),
+				 errhint("With capture => 'queue' a sync writes it.")));
+	identity_require_relation_owner(relid);
+}
+
 /* Raises for a relation that cannot be a side of a mapping. */
 static void
-check_side(Oid relid, const char *side, bool captured)
+check_side(Oid relid, const char *side, const char *capture)
 {
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	char		relkind;
@@ -50,10 +71,10 @@ check_side(Oid relid, const char *side, bool captured)
 				 errmsg("%s relation with OID %u does not exist", side, relid),
 				 errhint("It may have been dropped by another session.")));
 	relkind = rel->rd_rel->relkind;
-	if (relkind == RELKIND_FOREIGN_TABLE && strcmp(side, "source") == 0 && !captured)
+	if (relkind == RELKIND_FOREIGN_TABLE)
 	{
 		relation_close(rel, NoLock);
-		identity_require_relation_owner(relid);
+		check_foreign(relid, side, capture);
 		return;
 	}
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
@@ -61,8 +82,6 @@ check_side(Oid relid, const char *side, bool captured)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("%s %s is not a table", side, name_relation(relid)),
 				 errdetail("Its writes cannot be captured or its rows copied."),
-				 relkind == RELKIND_FOREIGN_TABLE && strcmp(side, "source") == 0 ?
-				 errhint("With capture => 'none' its rows are copied as they are; what is written later is not.") :
 				 errhint("Map the table that holds the rows.")));
 	if (IsCatalogRelation(rel) || IsToastRelation(rel) ||
 		strcmp(get_namespace_name(RelationGetNamespace(rel)), MIGRATE_SCHEMA) == 0)
@@ -125,6 +144,7 @@ read_columns(Mapping *m, Jsonb *columns, char **copied)
 {
 	Relation	target = table_open(m->target, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(target);
+	List	   *names = NIL;
 
 	if (columns != NULL)
 		columns_check_names(columns, m->target, "columns");
@@ -153,7 +173,7 @@ read_columns(Mapping *m, Jsonb *columns, char **copied)
 					 errhint("Leave it out of \"columns\".")));
 		if (m->id == 0 && expression_names_lookup(text))
 			m->id = mapping_reserve_id();
-		e = expression_for_column(text, m->source, m->target, att->attnum, m->id);
+		e = expression_for_column(text, m->source, m->target, att->attnum, m->id, &names);
 		if (e->column > 0)
 			copied[e->column - 1] = pstrdup(name);
 		columns_add(m, name, e);
@@ -199,6 +219,11 @@ check_multiset(const Mapping *m)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a mapping %s needs a key", mapping_is_in_place(m) ? "in place" : "with \"dedupe_by\""),
 				 errhint("Name the columns of a unique index in \"key\".")));
+	if (ref_is_multiset(m) && key_is_foreign(m->target))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("foreign table %s needs a key", name_relation(m->target)),
+				 errhint("Name in \"key\" the columns of a unique index that the other server has.")));
 	foreach(lc, mapping_list(m->migration_id, MAPPING_FORWARD))
 	{
 		const Mapping *other = lfirst(lc);
@@ -374,8 +399,8 @@ migrate_map(PG_FUNCTION_ARGS)
 	m->source = PG_GETARG_OID(1);
 	m->target = PG_GETARG_OID(2);
 	read_modes(fcinfo, m);
-	check_side(m->source, "source", strcmp(m->capture, "none") != 0);
-	check_side(m->target, "target", true);
+	check_side(m->source, "source", m->capture);
+	check_side(m->target, "target", m->capture);
 	if (mapping_is_in_place(m))
 		in_place_check_arguments(m, PG_ARGISNULL(3), filter != NULL);
 	m->owner = choose_owner(m->source, m->target);
@@ -401,7 +426,8 @@ migrate_map(PG_FUNCTION_ARGS)
 	m->scope = projection_discriminator(m, TARGET_ALIAS);
 	m->id = mapping_insert(m);
 
-	reverse = way_back_derive(m, given, copied, filter);
+	/* no trigger tells what is written to a foreign table */
+	reverse = key_is_foreign(m->target) ? NULL : way_back_derive(m, given, copied, filter);
 	if (reverse != NULL && mapping_is_in_place(m))
 		reverse = in_place_check_reverse(m, reverse);
 	if (reverse != NULL)
@@ -413,6 +439,7 @@ migrate_map(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"reverse\" does not identify a row of %s", name_relation(m->source)),
+				 key_is_foreign(m->target) ? errhint("There is no way back from a foreign table: its writes cannot be captured.") :
 				 errhint("It must give every column of a unique key of the source.")));
 	way_back_share_target(m);
 	migration_mark_changed(g->id);

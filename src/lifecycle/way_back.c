@@ -134,7 +134,7 @@ unmap_column(Mapping *r, const Mapping *m, const char *column)
 			columns_add(r, column, expression_for_column(psprintf("migrate_ext.unmap_key(" INT64_FORMAT ", (" SOURCE_ALIAS ".%s)::text, %d)::%s",
 																  mapped->map, quote_identifier(mapped->target), foreach_current_index(part) + 1,
 																  quote_type(get_atttype(m->source, attnum), -1)),
-														 m->target, m->source, attnum, 0));
+														 m->target, m->source, attnum, 0, NULL));
 			c = llast(r->columns);
 			c->map = mapped->map;
 			c->made_of = list_make1(pstrdup(mapped->target));
@@ -205,6 +205,24 @@ gather_sets(Mapping *r, const Mapping *m)
 }
 
 /*
+ * Which rows of the old side the way back answers for: those that were moved.  Where
+ * its unique key may be null, not those without one: they have no row on the new side.
+ */
+static char *
+reverse_scope(const Mapping *r, const char *filter)
+{
+	char	   *scope = filter != NULL ? expression_condition_over_target(filter, r->target) : NULL;
+	ListCell   *lc;
+
+	foreach(lc, r->key)
+	{
+		if (!column_is_not_null(r->target, lfirst(lc)))
+			scope = psprintf("%snum_nulls(" TARGET_ALIAS ".%s) = 0", scope ? psprintf("(%s) AND ", scope) : "", quote_identifier(lfirst(lc)));
+	}
+	return scope;
+}
+
+/*
  * Derives the mapping back: the expressions given, and the columns that are
  * copied unchanged.  NULL if the source row cannot be found by them.
  */
@@ -214,6 +232,8 @@ way_back_derive(const Mapping *m, Jsonb *given, char **copied, const char *filte
 	Mapping    *r = palloc0(sizeof(Mapping));
 	Relation	source = table_open(m->source, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(source);
+	List	   *names = NIL;
+	int			natts = desc->natts;
 
 	if (ref_expands(m) && given == NULL)
 	{
@@ -253,23 +273,24 @@ way_back_derive(const Mapping *m, Jsonb *given, char **copied, const char *filte
 		}
 		if (text != NULL)
 			columns_add(r, NameStr(att->attname),
-					   expression_for_column(text, m->target, m->source, att->attnum, 0));
+					   expression_for_column(text, m->target, m->source, att->attnum, 0, &names));
 		else
 			unmap_column(r, m, NameStr(att->attname));
 	}
-	r->key = copied_key(m, copied, desc->natts);
+	r->key = copied_key(m, copied, natts);
 	table_close(source, NoLock);
-	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key))
+	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key, false))
 		r->key = key_primary(m->source);
-	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key))
+	if (!all_mapped(r->key, r))
+		r->key = copied_key(m, copied, natts);
+	if (!all_mapped(r->key, r) || !key_is_usable(m->source, r->key, true))
 	{
 		/* rows of which all is known can be counted */
 		if (!ref_is_multiset(m) || ref_expands(m) || !projection_covers_all(r))
 			return NULL;
 		r->key = NIL;
 	}
-	if (filter != NULL)
-		r->scope = expression_condition_over_target(filter, m->source);
+	r->scope = reverse_scope(r, filter);
 	r->clears = !mapping_is_in_place(r) && rows_are_owned(r, m->filter);
 	if (ref_expands(r))
 		ereport(ERROR,

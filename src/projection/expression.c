@@ -29,6 +29,7 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 
@@ -182,16 +183,28 @@ check_repeatable(ParseState *pstate, Node *expr, bool may_be_set)
 				 errhint("They belong to the stored row, and change when it moves.")));
 }
 
-/* Deparses with every name qualified, whatever the caller's search_path is. */
+/*
+ * Deparses with every name qualified, whatever the caller's search_path is.  The
+ * server compares the names of all columns with each other first, which a table of
+ * 1,600 columns would pay for 1,600 times: a column by itself is written down at once, and
+ * the names are made ready once, in *names, for all expressions of a caller who keeps them.
+ */
 static char *
-deparse_qualified(Node *expr, Oid relid, const char *alias)
+deparse_qualified(Node *expr, Oid relid, const char *alias, List **names)
 {
-	int			level = NewGUCNestLevel();
+	List	   *once = NIL;
+	int			level;
 	char	   *sql;
 
+	if (IsA(expr, Var) && ((Var *) expr)->varattno > 0)
+		return psprintf("%s.%s", quote_identifier(alias), quote_identifier(get_attname(relid, ((Var *) expr)->varattno, false)));
+	level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	sql = deparse_expression(expr, deparse_context_for(alias, relid), true, false);
+	names = names != NULL ? names : &once;
+	if (*names == NIL)
+		*names = deparse_context_for(alias, relid);
+	sql = deparse_expression(expr, *names, true, false);
 	AtEOXact_GUC(true, level);
 	return sql;
 }
@@ -313,17 +326,40 @@ coerce_lookup(ParseState *pstate, Node *expr, Oid target, AttrNumber attnum)
 	return coerced != NULL ? coerced : expr;
 }
 
+/*
+ * Parsing shows all columns of the relation to the parser.  What it leaves goes with the
+ * context: a table of 1,600 columns has as many expressions, and a session may keep the trees.
+ */
+static MemoryContext
+begin_parsing(void)
+{
+	return MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext, "migrate_ext expression", ALLOCSET_DEFAULT_SIZES));
+}
+
+/* The tree, in the context that was left at the beginning. */
+static Node *
+end_parsing(MemoryContext old, Node *tree)
+{
+	MemoryContext parsing = MemoryContextSwitchTo(old);
+
+	tree = copyObject(tree);
+	MemoryContextDelete(parsing);
+	return tree;
+}
+
 /* Parses, checks and deparses; attnum 0 means a condition. */
 static Expression *
 analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber attnum,
-		const char *alias, int64 mapping_id)
+		const char *alias, int64 mapping_id, List **names)
 {
 	ParseContext context = {text, what, strlen(PREFIX)};
 	ErrorContextCallback callback;
 	char	   *sql = psprintf(PREFIX "%s", text);
 	Relation	rel = relation_open(relid, AccessShareLock);
-	ParseState *pstate = make_state(sql, rel, SOURCE_ALIAS);
 	Expression *result = palloc0(sizeof(Expression));
+	MemoryContext caller = begin_parsing();
+	ParseState *pstate = make_state(sql, rel, SOURCE_ALIAS);
+	MemoryContext parsing = CurrentMemoryContext;
 	Node	   *expr;
 	Node	   *coerced;
 	int			level = 0;
@@ -336,7 +372,9 @@ analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber at
 	expr = transformExpr(pstate, parse_one(sql), EXPR_KIND_SELECT_TARGET);
 	if (mapping_id != 0)
 		expr = bind_lookups(expr, &mapping_id);
+	MemoryContextSwitchTo(caller);
 	note_old_key(result, expr, relid);
+	MemoryContextSwitchTo(parsing);
 	if (attnum != InvalidAttrNumber && is_lookup(expr))
 		expr = coerce_lookup(pstate, expr, target, attnum);
 	if (attnum != InvalidAttrNumber)
@@ -350,40 +388,44 @@ analyze(const char *text, const char *what, Oid relid, Oid target, AttrNumber at
 		expr = coerce_to_boolean(pstate, expr, "a condition");
 	assign_expr_collations(pstate, expr);
 	check_repeatable(pstate, expr, attnum != InvalidAttrNumber);
+	free_parsestate(pstate);
+	expr = end_parsing(caller, expr);
 
 	result->is_set = expression_returns_set(expr);
-	result->sql = deparse_qualified(expr, relid, alias);
+	result->sql = deparse_qualified(expr, relid, alias, names);
 	result->whole_row = uses_whole_row(expr, &level);
 	if (IsA(expr, Var))
 		result->column = ((Var *) expr)->varattno;
 	result->constant = !result->is_set && IsA(eval_const_expressions(NULL, expr), Const);
 
 	error_context_stack = callback.previous;
-	free_parsestate(pstate);
 	relation_close(rel, NoLock);
 	return result;
 }
 
-/* Parses the expression for a target column of a mapping (0: of none); raises if it cannot be assigned. */
+/*
+ * Parses the expression for a target column of a mapping (0: of none); raises if it cannot be assigned.
+ * *names, NIL at first, is kept from one expression over a source to the next.
+ */
 Expression *
-expression_for_column(const char *text, Oid source, Oid target, AttrNumber attnum, int64 mapping_id)
+expression_for_column(const char *text, Oid source, Oid target, AttrNumber attnum, int64 mapping_id, List **names)
 {
 	return analyze(text, psprintf("column \"%s\"", get_attname(target, attnum, false)),
-				   source, target, attnum, SOURCE_ALIAS, mapping_id);
+				   source, target, attnum, SOURCE_ALIAS, mapping_id, names);
 }
 
 /* Parses a condition over the row of a relation; what names it in messages. */
 Expression *
 expression_for_condition(const char *text, const char *what, Oid relid)
 {
-	return analyze(text, what, relid, InvalidOid, InvalidAttrNumber, SOURCE_ALIAS, 0);
+	return analyze(text, what, relid, InvalidOid, InvalidAttrNumber, SOURCE_ALIAS, 0, NULL);
 }
 
 /* The same condition, written over a target row of the relation. */
 char *
 expression_condition_over_target(const char *text, Oid relid)
 {
-	return analyze(text, "scope", relid, InvalidOid, InvalidAttrNumber, TARGET_ALIAS, 0)->sql;
+	return analyze(text, "scope", relid, InvalidOid, InvalidAttrNumber, TARGET_ALIAS, 0, NULL)->sql;
 }
 
 /* Parses the text as a list of what to order by, and as nothing else. */
@@ -432,7 +474,7 @@ analyze_order_item(ParseState *pstate, Node *node, Oid relid)
 	assign_expr_collations(pstate, expr);
 	check_repeatable(pstate, expr, false);
 	get_sort_group_operators(exprType(expr), true, false, false, &less, NULL, NULL, NULL);
-	return deparse_qualified(expr, relid, SOURCE_ALIAS);
+	return deparse_qualified(expr, relid, SOURCE_ALIAS, NULL);
 }
 
 /*
@@ -465,6 +507,67 @@ expression_for_order(const char *text, const char *what, Oid relid, List **expre
 	relation_close(rel, NoLock);
 }
 
+/* A name as it was before it was quoted. */
+static char *
+unquote(const char *quoted)
+{
+	char	   *name = palloc(strlen(quoted) + 1);
+	char	   *to = name;
+
+	for (const char *from = quoted + 1; *from != '\0' && from[1] != '\0'; from++)
+	{
+		*to++ = *from;
+		from += from[0] == '"' && from[1] == '"' ? 1 : 0;
+	}
+	*to = '\0';
+	return name;
+}
+
+/* The column of the source that a stored expression is, by itself; 0 if it is something else. */
+AttrNumber
+expression_copied(const char *sql, Oid source)
+{
+	const char *quoted = sql + strlen(SOURCE_ALIAS ".");
+	const char *name;
+	AttrNumber	attnum;
+
+	if (strncmp(sql, SOURCE_ALIAS ".", strlen(SOURCE_ALIAS ".")) != 0)
+		return InvalidAttrNumber;
+	name = quoted[0] == '"' ? unquote(quoted) : quoted;
+	attnum = get_attnum(source, name);
+	return attnum > 0 && strcmp(quote_identifier(name), quoted) == 0 ? attnum : InvalidAttrNumber;
+}
+
+/*
+ * Reads a stored expression; *pstate is for errors.  A column by itself takes no
+ * parser, to which all columns of the source would have to be shown: a
+ * wide table has as many expressions.
+ */
+static Node *
+read_stored(const char *sql, Oid source, ParseState **pstate)
+{
+	AttrNumber	attnum = expression_copied(sql, source);
+	Relation	rel;
+	Node	   *expr;
+
+	if (attnum != InvalidAttrNumber)
+	{
+		Oid			type;
+		int32		typmod;
+		Oid			collation;
+
+		*pstate = make_parsestate(NULL);
+		get_atttypetypmodcoll(source, attnum, &type, &typmod, &collation);
+		return (Node *) makeVar(1, attnum, type, typmod, collation, 0);
+	}
+	rel = relation_open(source, AccessShareLock);
+	sql = psprintf(PREFIX "%s", sql);
+	*pstate = make_state(sql, rel, SOURCE_ALIAS);
+	expr = transformExpr(*pstate, parse_one(sql), EXPR_KIND_SELECT_TARGET);
+	relation_close(rel, NoLock);
+	return expr;
+}
+
 /*
  * A stored expression as a tree to evaluate over a row of the source, coerced
  * as an assignment to the target's column; attnum 0 means a condition.  Not yet
@@ -473,10 +576,9 @@ expression_for_order(const char *text, const char *what, Oid relid, List **expre
 Expr *
 expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum)
 {
-	Relation	rel = relation_open(source, AccessShareLock);
-	char	   *text = psprintf(PREFIX "%s", sql);
-	ParseState *pstate = make_state(text, rel, SOURCE_ALIAS);
-	Node	   *expr = transformExpr(pstate, parse_one(text), EXPR_KIND_SELECT_TARGET);
+	MemoryContext caller = begin_parsing();
+	ParseState *pstate;
+	Node	   *expr = read_stored(sql, source, &pstate);
 
 	if (attnum != InvalidAttrNumber)
 		expr = coerce_for_assignment(pstate, expr, target, attnum);
@@ -484,8 +586,7 @@ expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum)
 		expr = coerce_to_boolean(pstate, expr, "a condition");
 	assign_expr_collations(pstate, expr);
 	free_parsestate(pstate);
-	relation_close(rel, NoLock);
-	return (Expr *) expr;
+	return (Expr *) end_parsing(caller, expr);
 }
 
 /* A stored expression over the row of a relation, known by the alias, as a tree to be written again. */
@@ -507,7 +608,7 @@ expression_read(const char *sql, Oid relid, const char *alias)
 char *
 expression_write(Node *tree, Oid relid, const char *alias)
 {
-	return deparse_qualified(tree, relid, alias);
+	return deparse_qualified(tree, relid, alias, NULL);
 }
 
 static bool

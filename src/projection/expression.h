@@ -26,10 +26,11 @@ typedef struct Expression
 } Expression;
 
 extern bool expression_names_lookup(const char *text);
-extern Expression *expression_for_column(const char *text, Oid source, Oid target, AttrNumber attnum, int64 mapping_id);
+extern Expression *expression_for_column(const char *text, Oid source, Oid target, AttrNumber attnum, int64 mapping_id, List **names);
 extern Expression *expression_for_condition(const char *text, const char *what, Oid relid);
 extern void expression_for_order(const char *text, const char *what, Oid relid, List **expressions, List **directions);
 extern char *expression_condition_over_target(const char *text, Oid relid);
+extern AttrNumber expression_copied(const char *sql, Oid source);
 extern Expr *expression_tree(const char *sql, Oid source, Oid target, AttrNumber attnum);
 extern Node *expression_read(const char *sql, Oid relid, const char *alias);
 extern char *expression_write(Node *tree, Oid relid, const char *alias);

@@ -4,7 +4,9 @@
  *
  * A key must be covered by a unique index that ON CONFLICT can use: valid,
  * immediate, without condition or expressions, on exactly the key's columns,
- * none of which may be null.
+ * none of which may be null.  The indexes of a foreign table are on another server:
+ * there the word of the caller counts, and it is only asked that the columns are
+ * declared NOT NULL.
  */
 #include "postgres.h"
 
@@ -12,12 +14,14 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
@@ -26,11 +30,11 @@
 #include "projection/key.h"
 
 /*
- * Is this a unique index on exactly these columns?  immediate: one that ON
- * CONFLICT can infer, which a deferrable constraint's is not.
+ * Is this a unique index on exactly these columns or, with part, on some of them?
+ * immediate: one that ON CONFLICT can infer, which a deferrable constraint's is not.
  */
 static bool
-index_covers(Relation index, Bitmapset *columns, bool immediate)
+index_covers(Relation index, Bitmapset *columns, bool immediate, bool part)
 {
 	Form_pg_index form = index->rd_index;
 	Bitmapset  *own = NULL;
@@ -44,7 +48,7 @@ index_covers(Relation index, Bitmapset *columns, bool immediate)
 			return false;		/* an expression */
 		own = bms_add_member(own, form->indkey.values[i]);
 	}
-	return bms_equal(own, columns);
+	return part ? bms_is_subset(own, columns) : bms_equal(own, columns);
 }
 
 /* The columns' numbers as a set; NULL if one of them does not exist. */
@@ -65,9 +69,9 @@ column_set(Oid relid, List *names)
 	return columns;
 }
 
-/* A unique index on exactly these columns; InvalidOid if there is none. */
+/* A unique index on these columns; InvalidOid if there is none. */
 static Oid
-find_unique_index(Relation rel, Bitmapset *columns, bool immediate)
+find_unique_index(Relation rel, Bitmapset *columns, bool immediate, bool part)
 {
 	ListCell   *lc;
 	Oid			found = InvalidOid;
@@ -78,26 +82,79 @@ find_unique_index(Relation rel, Bitmapset *columns, bool immediate)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		if (!OidIsValid(found) && index_covers(index, columns, immediate))
+		if (!OidIsValid(found) && index_covers(index, columns, immediate, part))
 			found = lfirst_oid(lc);
 		index_close(index, AccessShareLock);
 	}
 	return found;
 }
 
-/* Can ON CONFLICT infer an index from the columns, none of them nullable? */
+/* Are all these columns declared NOT NULL? */
+static bool
+are_not_null(Relation rel, Bitmapset *columns)
+{
+	int			attnum = -1;
+	bool		result = columns != NULL;
+
+	while (result && (attnum = bms_next_member(columns, attnum)) >= 0)
+		result = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
+	return result;
+}
+
+/* Can ON CONFLICT infer an index from the columns, none of them nullable unless that may be? */
 bool
-key_is_usable(Oid relid, List *names)
+key_is_usable(Oid relid, List *names, bool may_be_null)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
 	Bitmapset  *columns = column_set(relid, names);
-	bool		usable = OidIsValid(find_unique_index(rel, columns, true));
-	int			attnum = -1;
+	bool		usable = OidIsValid(find_unique_index(rel, columns, true, false)) && (may_be_null || are_not_null(rel, columns));
 
-	while (usable && (attnum = bms_next_member(columns, attnum)) >= 0)
-		usable = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
 	relation_close(rel, NoLock);
 	return usable;
+}
+
+/* Is it a foreign table? */
+bool
+key_is_foreign(Oid relid)
+{
+	return get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE;
+}
+
+/* Do the columns identify a row of a target? */
+bool
+key_identifies(Oid target, List *names, bool may_be_null)
+{
+	Relation	rel;
+	bool		result;
+
+	if (!key_is_foreign(target))
+		return key_is_usable(target, names, may_be_null);
+	rel = relation_open(target, AccessShareLock);
+	result = are_not_null(rel, column_set(target, names));
+	relation_close(rel, NoLock);
+	return result;
+}
+
+/* Is it a table that others inherit from?  Its indexes say nothing about their rows. */
+bool
+key_has_children(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	bool		result = rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass &&
+		find_inheritance_children(relid, NoLock) != NIL;
+
+	relation_close(rel, NoLock);
+	return result;
+}
+
+static Oid
+find_index(Oid relid, List *names, bool immediate, bool part)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	Oid			index = find_unique_index(rel, column_set(relid, names), immediate, part);
+
+	relation_close(rel, NoLock);
+	return key_has_children(relid) ? InvalidOid : index;
 }
 
 /*
@@ -107,15 +164,18 @@ key_is_usable(Oid relid, List *names)
 Oid
 key_index(Oid relid, List *names, bool immediate)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
-	Oid			index = find_unique_index(rel, column_set(relid, names), immediate);
+	return find_index(relid, names, immediate, false);
+}
 
-	/* the index of an inheritance parent says nothing about its children */
-	if (rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass &&
-		find_inheritance_children(relid, NoLock) != NIL)
-		index = InvalidOid;
-	relation_close(rel, NoLock);
-	return index;
+/*
+ * Does a unique index show that no two rows have the same values in these columns?
+ * One on some of them does: the key of a table that is to be partitioned has
+ * a column more than it had.
+ */
+bool
+key_is_unique(Oid relid, List *names, bool immediate)
+{
+	return OidIsValid(find_index(relid, names, immediate, true));
 }
 
 /* The columns of the primary key in index order; NIL if there is none. */
@@ -138,6 +198,22 @@ key_primary(Oid relid)
 	}
 	relation_close(rel, NoLock);
 	return names;
+}
+
+/* Has a key, as it travels, a null in it?  No row can be found by it. */
+bool
+key_has_null(Datum key)
+{
+	JsonbIterator *it = JsonbIteratorInit(&DatumGetJsonbP(key)->root);
+	JsonbValue	v;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_VALUE && v.type == jbvNull)
+			return true;
+	}
+	return false;
 }
 
 /* Is there an index that leads with the column?  (For advice, not for plans.) */
@@ -206,12 +282,23 @@ key_resolve(Oid target, ArrayType *array)
 
 	if (names == NIL && array != NULL)
 		return NIL;				/* rows shall be told apart by all they hold */
+	if (names == NIL && key_is_foreign(target))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("target %s is a foreign table, and no key is named", name_relation(target)),
+				 errdetail("The unique indexes of a foreign table are not known here."),
+				 errhint("Name in \"key\" the columns of one that the other server has.")));
 	if (names == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("target %s has no primary key", name_relation(target)),
 				 errhint("Give it one, or name the columns of a unique index in \"key\"; with key => '{}' rows are counted, and told apart by all they hold.")));
-	if (!key_is_usable(target, names))
+	if (!key_identifies(target, names, false) && key_is_foreign(target))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("a key column of foreign table %s may be null", name_relation(target)),
+				 errhint("Declare it NOT NULL, as the table on the other server does.")));
+	if (!key_identifies(target, names, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("no usable unique index on the key of target %s", name_relation(target)),

@@ -22,6 +22,7 @@
 
 #include "base/quote.h"
 #include "projection/expression.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -77,6 +78,13 @@ assignments(const Mapping *m, const char *excluded)
 	return buf.data;
 }
 
+static char *
+insert(const Mapping *m, const char *select)
+{
+	return psprintf("INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE %s", quote_relation(m->target),
+					ref_column_list(m, ""), select);
+}
+
 /*
  * INSERT of the projection of "FROM <rows>", updating what is there already.
  * Where values are the same nothing is written; record *<> compares images, so
@@ -90,9 +98,7 @@ upsert(const Mapping *m, const char *select)
 	char	   *set = assignments(m, "EXCLUDED");
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE %s "
-					 "ON CONFLICT (%s) ", quote_relation(m->target), ref_column_list(m, ""),
-					 select, ref_key_columns(m));
+	appendStringInfo(&buf, "%s ON CONFLICT (%s) ", insert(m, select), ref_key_columns(m));
 	if (set[0] == '\0')
 		appendStringInfo(&buf, "DO UPDATE SET %s = EXCLUDED.%s WHERE false", quote_identifier(linitial(m->key)),
 						 quote_identifier(linitial(m->key)));
@@ -145,34 +151,65 @@ has_projected_key(const Mapping *m, const char *alias)
 }
 
 /*
+ * " AND ..." for the target rows of the keys $1, where another server has them: it shall
+ * look them up by an index of its own, and not send all its rows.
+ */
+static const char *
+sent_keys(const Mapping *m)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, key_is_foreign(m->target) ? m->key : NIL)
+	{
+		const char *name = lfirst(lc);
+
+		appendStringInfo(&buf, " AND " TARGET_ALIAS ".%s %s ANY (ARRAY(SELECT (migrate_j ->> %s)::%s FROM unnest($1) AS migrate_u (migrate_j)))",
+						 quote_identifier(name), ref_key_operator(m, name), quote_literal_cstr(name), ref_target_type(m, name));
+	}
+	return buf.data;
+}
+
+/* SELECT of the rows (...) AS migrate_p that have no target row; sent: see sent_keys. */
+static char *
+select_absent(const Mapping *m, const char *rows, const char *sent)
+{
+	StringInfoData values;
+
+	initStringInfo(&values);
+	for (int i = 0; i < list_length(m->columns); i++)
+		appendStringInfo(&values, "%smigrate_p.migrate_c%d", i ? ", " : "", i + 1);
+	return psprintf("SELECT %s FROM %s WHERE NOT EXISTS (SELECT FROM %s AS " TARGET_ALIAS " WHERE %s%s)", values.data, rows,
+					quote_relation(m->target), has_projected_key(m, TARGET_ALIAS), sent);
+}
+
+/*
  * The statements that make the target rows of some source rows right.
  *
  * A mapping that does not give every column that must have a value (typically
  * the way back after a split) cannot propose a row to INSERT where one exists:
- * NOT NULL is checked before the conflict is seen.  It updates first.  In
+ * NOT NULL is checked before the conflict is seen.  Nor can one whose target has
+ * children, of whose rows its index does not know, or is a foreign table.  They update first.  In
  * place there is nothing to insert, and a row is its own target whatever other
  * rows have its key.
  */
 static List *
-upsert_rows(const Mapping *m, const char *from)
+upsert_rows(const Mapping *m, const char *from, const char *sent)
 {
 	char	   *inner;
 	char	   *p_key;
 	char	   *set;
-	StringInfoData values;
 	List	   *statements;
 	bool		in_place = mapping_is_in_place(m);
 
-	if (!in_place && projection_covers_required(m))
+	if (!in_place && projection_sees_conflict(m))
 		return list_make1(upsert(m, psprintf("SELECT %s FROM %s", ref_expression_list(m, false), from)));
 
 	inner = psprintf("(SELECT %s%s FROM %s) AS migrate_p", ref_expression_list(m, true),
 					 in_place ? ", " SOURCE_ALIAS ".tableoid AS migrate_table, " SOURCE_ALIAS ".ctid AS migrate_row" : "",
 					 from);
-	initStringInfo(&values);
-	for (int i = 0; i < list_length(m->columns); i++)
-		appendStringInfo(&values, "%smigrate_p.migrate_c%d", i ? ", " : "", i + 1);
-	p_key = has_projected_key(m, TARGET_ALIAS);
+	p_key = psprintf("%s%s", has_projected_key(m, TARGET_ALIAS), sent);
 	set = assignments(m, NULL);
 
 	if (in_place)
@@ -183,10 +220,8 @@ upsert_rows(const Mapping *m, const char *from)
 									 quote_relation(m->target), inner, p_key));
 	if (set[0] != '\0')
 		statements = lappend(statements, update_rows(m, set, inner, p_key));
-	return list_concat(statements,
-					   list_make1(upsert(m, psprintf("SELECT %s FROM %s WHERE NOT EXISTS "
-													 "(SELECT FROM %s AS " TARGET_ALIAS " WHERE %s)",
-													 values.data, inner, quote_relation(m->target), p_key))));
+	inner = select_absent(m, inner, sent);
+	return lappend(statements, key_is_foreign(m->target) ? insert(m, inner) : upsert(m, inner));
 }
 
 /*
@@ -232,7 +267,7 @@ one_or_none(char *statement)
  * be exchanged between rows.
  */
 static char *
-replace_rows(const Mapping *m, const char *keys, const char *from)
+replace_rows(const Mapping *m, const char *keys, const char *from, const char *sent)
 {
 	Relation	target = relation_open(m->target, AccessShareLock);
 	StringInfoData columns;
@@ -255,14 +290,14 @@ replace_rows(const Mapping *m, const char *keys, const char *from)
 			appendStringInfo(&values, "%smigrate_r.%s", values.len ? ", " : "", quoted);
 	}
 	relation_close(target, NoLock);
-	return psprintf("WITH migrate_gone AS (DELETE FROM %s AS " TARGET_ALIAS " USING %s WHERE %s%s "
+	return psprintf("WITH migrate_gone AS (DELETE FROM %s AS " TARGET_ALIAS " USING %s WHERE %s%s%s "
 					"RETURNING ROW(" TARGET_ALIAS ".*)::%s AS migrate_row) "
 					"INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s "
 					"FROM (SELECT array_agg(migrate_row) AS migrate_rows FROM migrate_gone) AS migrate_held "
 					"CROSS JOIN LATERAL unnest(migrate_held.migrate_rows) AS migrate_r "
 					"JOIN (SELECT %s FROM %s) AS migrate_p ON %s",
 					quote_relation(m->target), keys,
-					ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS), ref_and_condition(m->scope),
+					ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS), sent, ref_and_condition(m->scope),
 					quote_relation(m->target), quote_relation(m->target), columns.data, values.data,
 					ref_expression_list(m, true), from, has_projected_key(m, "migrate_r"));
 }
@@ -299,17 +334,21 @@ projection_key_range(const Mapping *m, const Extent *e)
 /*
  * Copies the rows of a range of a leaf relation, never overwriting: a row
  * that is there was written by a dual write or an earlier batch, and is at
- * least as new.  It is left alone or, optimistic, an error.
+ * least as new.  It is left alone or, optimistic, an error; one of a child of the
+ * target, which no index would find, is left alone.
  */
 char *
 projection_copy(const Mapping *m, const Extent *e, bool optimistic)
 {
-	char	   *conflict = optimistic || ref_is_multiset(m) ? "" : psprintf("ON CONFLICT (%s) DO NOTHING", ref_key_columns(m));
+	bool		foreign = key_is_foreign(m->target);
+	bool		absent = !ref_is_multiset(m) && (key_has_children(m->target) || (foreign && !optimistic));
+	char	   *rows = psprintf("SELECT %s FROM %s WHERE %s%s", ref_expression_list(m, absent), ref_expanded_rows(m, leaf_rows(e)),
+								in_stretch(e), ref_and_condition(m->filter));
 
-	return psprintf("INSERT INTO %s AS " TARGET_ALIAS " (%s) OVERRIDING SYSTEM VALUE "
-					"SELECT %s FROM %s WHERE %s%s %s",
-					quote_relation(m->target), ref_column_list(m, ""), ref_expression_list(m, false),
-					ref_expanded_rows(m, leaf_rows(e)), in_stretch(e), ref_and_condition(m->filter), conflict);
+	if (absent)
+		rows = select_absent(m, psprintf("(%s) AS migrate_p", rows), "");
+	return optimistic || foreign || ref_is_multiset(m) ? insert(m, rows) :
+		psprintf("%s ON CONFLICT (%s) DO NOTHING", insert(m, rows), ref_key_columns(m));
 }
 
 /*
@@ -402,7 +441,7 @@ source_of_transition(const Mapping *m, const char *table)
 List *
 projection_upsert_new(const Mapping *m)
 {
-	List	   *statements = upsert_rows(m, source_of_transition(m, NEW_TABLE));
+	List	   *statements = upsert_rows(m, source_of_transition(m, NEW_TABLE), "");
 	bool		may_be_null = false;
 
 	for (int i = 0; i < list_length(m->key); i++)
@@ -418,7 +457,7 @@ projection_upsert_new(const Mapping *m)
 List *
 projection_upsert_images(const Mapping *m)
 {
-	return upsert_rows(m, psprintf("%s%s", ref_transition_rows(m, NEW_TABLE), ref_where_condition(m->filter)));
+	return upsert_rows(m, psprintf("%s%s", ref_transition_rows(m, NEW_TABLE), ref_where_condition(m->filter)), "");
 }
 
 /*
@@ -429,14 +468,14 @@ projection_upsert_images(const Mapping *m)
 List *
 projection_upsert_old(const Mapping *m)
 {
-	return upsert_rows(m, source_of_transition(m, OLD_TABLE));
+	return upsert_rows(m, source_of_transition(m, OLD_TABLE), "");
 }
 
 /* Dual write: upserts by way of removing the target rows, where that may be done. */
 List *
 projection_replace_new(const Mapping *m)
 {
-	return list_make1(replace_rows(m, ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS), source_of_transition(m, NEW_TABLE)));
+	return list_make1(replace_rows(m, ref_transition_key_set(m, NEW_TABLE, KEYS_ALIAS), source_of_transition(m, NEW_TABLE), ""));
 }
 
 /* Removes the target rows of a set of keys that no source row has now. */
@@ -568,10 +607,10 @@ projection_lock_source(const Mapping *m)
 char *
 projection_find_target(const Mapping *m, TargetLock lock)
 {
-	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s AS " TARGET_ALIAS ", %s WHERE %s%s%s",
+	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s AS " TARGET_ALIAS ", %s WHERE %s%s%s%s",
 					quote_relation(m->target), ref_key_set(m),
 					ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS),
-					ref_and_condition(m->scope),
+					sent_keys(m), ref_and_condition(m->scope),
 					lock == TARGET_UNLOCKED ? "" :
 					lock == TARGET_LOCKED ? " FOR UPDATE OF " TARGET_ALIAS :
 					" FOR UPDATE OF " TARGET_ALIAS " SKIP LOCKED");
@@ -581,7 +620,7 @@ projection_find_target(const Mapping *m, TargetLock lock)
 List *
 projection_upsert_keys(const Mapping *m)
 {
-	return upsert_rows(m, ref_moved_rows(m, source_of_keys(m, m->filter)));
+	return upsert_rows(m, ref_moved_rows(m, source_of_keys(m, m->filter)), sent_keys(m));
 }
 
 /* Rehearsal in place: the whole rows of keys $1 as they would be, into another table of the same form. */
@@ -619,32 +658,11 @@ projection_duplicates_of_keys(const Mapping *m)
 									  ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL), ref_and_condition(m->filter)));
 }
 
-/* Returns a row if there is a source row whose key has a null in it. */
-char *
-projection_null_keys(const Mapping *m)
-{
-	return psprintf("SELECT FROM %s WHERE num_nulls(%s) > 0%s LIMIT 1", ref_source_rows(m), ref_key_list(m, KEY_OF_SOURCE, NULL),
-					ref_and_condition(m->filter));
-}
-
-/* The keys, one jsonb a row, that several source rows have. */
-char *
-projection_duplicated_keys(const Mapping *m)
-{
-	StringInfoData columns;
-
-	initStringInfo(&columns);
-	for (int i = 0; i < list_length(m->key); i++)
-		appendStringInfo(&columns, "%s" KEYS_ALIAS ".migrate_k%d", i ? ", " : "", i + 1);
-	return psprintf("SELECT %s FROM %s GROUP BY %s HAVING count(*) > 1 AND num_nulls(%s) = 0", ref_key_json(m, KEY_OF_SET, KEYS_ALIAS),
-					ref_projected_keys(m, ref_source_rows(m), KEYS_ALIAS), columns.data, columns.data);
-}
-
 /* Sync: the same by way of removing them, where that may be done. */
 List *
 projection_replace_keys(const Mapping *m)
 {
-	return list_make1(replace_rows(m, ref_key_set(m), ref_moved_rows(m, source_of_keys(m, m->filter))));
+	return list_make1(replace_rows(m, ref_key_set(m), ref_moved_rows(m, source_of_keys(m, m->filter)), sent_keys(m)));
 }
 
 /*
@@ -654,7 +672,7 @@ projection_replace_keys(const Mapping *m)
 List *
 projection_delete_keys(const Mapping *m, bool unprojected_only)
 {
-	char	   *condition = ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS);
+	char	   *condition = psprintf("%s%s", ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS), sent_keys(m));
 
 	if (unprojected_only)
 	{

@@ -7,6 +7,7 @@
 #include "access/relation.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "base/quote.h"
@@ -33,6 +34,27 @@ projection_target_exists(const Mapping *m)
 					quote_relation(m->target), ref_where_condition(m->scope));
 }
 
+/* Returns a row if there is a source row whose key has a null in it. */
+char *
+projection_null_keys(const Mapping *m)
+{
+	return psprintf("SELECT FROM %s WHERE num_nulls(%s) > 0%s LIMIT 1", ref_source_rows(m), ref_key_list(m, KEY_OF_SOURCE, NULL),
+					ref_and_condition(m->filter));
+}
+
+/* The keys, one jsonb a row, that several source rows have. */
+char *
+projection_duplicated_keys(const Mapping *m)
+{
+	StringInfoData columns;
+
+	initStringInfo(&columns);
+	for (int i = 0; i < list_length(m->key); i++)
+		appendStringInfo(&columns, "%s" KEYS_ALIAS ".migrate_k%d", i ? ", " : "", i + 1);
+	return psprintf("SELECT %s FROM %s GROUP BY %s HAVING count(*) > 1 AND num_nulls(%s) = 0", ref_key_json(m, KEY_OF_SET, KEYS_ALIAS),
+					ref_projected_keys(m, ref_source_rows(m), KEYS_ALIAS), columns.data, columns.data);
+}
+
 /* The largest value of a target column, as bigint. */
 char *
 projection_column_max(const Mapping *m, const char *column)
@@ -46,20 +68,9 @@ char *
 projection_copied_column(const Mapping *m, const char *column)
 {
 	MappingColumn *c = projection_column(m, column);
-	Relation	source = relation_open(m->source, AccessShareLock);
-	char	   *result = NULL;
+	AttrNumber	attnum = c != NULL ? expression_copied(c->expression, m->source) : InvalidAttrNumber;
 
-	for (int i = 0; c != NULL && i < RelationGetNumberOfAttributes(source); i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), i);
-
-		if (!att->attisdropped &&
-			strcmp(c->expression, psprintf(SOURCE_ALIAS ".%s",
-										   quote_identifier(NameStr(att->attname)))) == 0)
-			result = pstrdup(NameStr(att->attname));
-	}
-	relation_close(source, NoLock);
-	return result;
+	return attnum != InvalidAttrNumber ? get_attname(m->source, attnum, false) : NULL;
 }
 
 /*
@@ -97,7 +108,7 @@ projection_source_is_unique(const Mapping *m, bool always)
 {
 	List	   *names;
 
-	return projection_key_sources(m, &names) && OidIsValid(key_index(m->source, names, always));
+	return projection_key_sources(m, &names) && key_is_unique(m->source, names, always);
 }
 
 /*
@@ -133,12 +144,13 @@ projection_covers_all(const Mapping *m)
 
 /*
  * May target rows be removed and inserted again, to be made right?  Not where a
- * foreign key would do something to the rows of another table that name them.
+ * foreign key would do something to the rows of another table that name them, nor
+ * where a row may be a child's, with columns of its own.
  */
 bool
 projection_may_replace(const Mapping *m)
 {
-	return !m->clears && !mapping_is_in_place(m) && !key_delete_cascades(m->target);
+	return !m->clears && !mapping_is_in_place(m) && !key_delete_cascades(m->target) && !key_has_children(m->target);
 }
 
 /*
@@ -192,4 +204,15 @@ projection_discriminator(const Mapping *m, const char *alias)
 							 ref_cast_expression(m, name));
 	}
 	return buf.len > 0 ? buf.data : NULL;
+}
+
+/*
+ * Does an INSERT see, by the key's index, the row that is there already?  NOT NULL is
+ * checked before a conflict is seen, an index knows no rows of children, and those of a
+ * foreign table cannot be named.
+ */
+bool
+projection_sees_conflict(const Mapping *m)
+{
+	return projection_covers_required(m) && !key_has_children(m->target) && !key_is_foreign(m->target);
 }

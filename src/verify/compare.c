@@ -17,6 +17,7 @@
 #include "executor/spi.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
@@ -31,6 +32,7 @@
 #include "catalog/dirty_key.h"
 #include "copy/quarantine.h"
 #include "hash/sketch.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 #include "verify/compare.h"
@@ -182,13 +184,28 @@ read_sides(const Comparing *w, int cells, Side *source, Side *target)
 	read_side(w, projection_target_checksum(w->m, cells, w->without != NULL, w->span), target);
 }
 
-/* Does a key stand for itself in a sketch? */
+/* Does a key stand for itself in a sketch?  A null does not, there is a hash of it. */
 static bool
 key_is_number(const Mapping *m)
 {
 	Oid			type = list_length(m->key) == 1 ? get_atttype(m->target, get_attnum(m->target, linitial(m->key))) : InvalidOid;
 
-	return type == INT2OID || type == INT4OID || type == INT8OID;
+	return (type == INT2OID || type == INT4OID || type == INT8OID) &&
+		!ref_may_be_null(m, KEY_OF_SOURCE, 0) && !ref_may_be_null(m, KEY_OF_TARGET, 0);
+}
+
+/* Has one of these keys a null in it? */
+static bool
+any_has_null(ArrayType *keys)
+{
+	Datum	   *elems;
+	int			n;
+	bool		found = false;
+
+	deconstruct_array(keys, JSONBOID, -1, false, TYPALIGN_INT, &elems, NULL, &n);
+	for (int i = 0; i < n; i++)
+		found = found || key_has_null(elems[i]);
+	return found;
 }
 
 /* The keys that numbers of a sketch stand for, as a jsonb[]; NULL if there are none. */
@@ -356,12 +373,25 @@ find_by_sketch(Comparing *w, Side *source, Side *target)
 		read_sides(w, larger, source, target);
 		numbers = sketch_difference(source->sketch, target->sketch);
 	}
-	if (numbers == NULL || (keys = keys_of(w->m, numbers)) == NULL)
+	/* rows without a key cannot be looked up by it */
+	if (numbers == NULL || (keys = keys_of(w->m, numbers)) == NULL || any_has_null(keys))
 		return false;
 	find_differences(w, keys, KEYS_GIVEN);
 
 	/* rows of one key that are there several times are told by nothing but all of them */
 	return w->c->nseen > 0;
+}
+
+/*
+ * To be called before the snapshot of a comparison is taken.  What another server has is read
+ * in a snapshot of its own, a moment later: so that it is what it was, a sync or a copy
+ * must not write it until the transaction ends.  They give way to the lock.
+ */
+void
+compare_keep_still(const Mapping *m)
+{
+	if (key_is_foreign(m->target))
+		LockRelationOid(m->target, ShareLock);
 }
 
 /* Notes which snapshot the active one is. */

@@ -30,6 +30,7 @@ typedef struct Comparison
 	bool		queue_counted;	/* pending keys are counted already, as the queue's */
 } Comparison;
 
+extern void compare_keep_still(const Mapping *m);
 extern void compare_note_snapshot(Verification *v);
 extern void compare_all(const Mapping *m, const CompareOptions *options, Comparison *c);
 extern void compare_span(const Mapping *m, const CompareOptions *options, const KeySpan *span, Comparison *c);

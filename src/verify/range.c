@@ -96,6 +96,7 @@ range_step(const Mapping *m, const CompareOptions *options, double target_ms, Ve
 	Datum		end;
 
 	o.max_divergences = Max(0, o.max_divergences - Min(o.max_divergences, v->missing + v->extra + v->different));
+	compare_keep_still(m);
 	PushActiveSnapshot(GetLatestSnapshot());
 	end = range_end(m, v->position, v->range_rows);
 	compare_span(m, &o, projection_key_span(m, v->position, end), &c);

@@ -32,6 +32,7 @@
 #include "catalog/shadow_read.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
+#include "verify/compare.h"
 #include "verify/sample.h"
 
 /* Rows that were written last are looked for in so many blocks at the end. */
@@ -142,6 +143,7 @@ read_mapping(const Mapping *m, int64 n, int max_keys, ShadowRead *r)
 	Datum	   *keys;
 	int			nkeys;
 
+	compare_keep_still(m);
 	PushActiveSnapshot(GetLatestSnapshot());
 	deconstruct_array(choose_keys(m, n), JSONBOID, -1, false, TYPALIGN_INT, &keys, NULL, &nkeys);
 	PopActiveSnapshot();

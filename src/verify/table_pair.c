@@ -41,6 +41,7 @@ read_columns(Mapping *m, Jsonb *columns)
 {
 	Relation	target = relation_open(m->target, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(target);
+	List	   *names = NIL;
 
 	if (columns != NULL)
 		columns_check_names(columns, m->target, "columns");
@@ -58,7 +59,7 @@ read_columns(Mapping *m, Jsonb *columns)
 			text = get_attnum(m->source, name) > 0 ? psprintf(SOURCE_ALIAS ".%s", quote_identifier(name)) : NULL;
 		if (text == NULL)
 			continue;
-		columns_add(m, name, expression_for_column(text, m->source, m->target, att->attnum, 0));
+		columns_add(m, name, expression_for_column(text, m->source, m->target, att->attnum, 0, &names));
 	}
 	relation_close(target, NoLock);
 	if (m->columns == NIL)

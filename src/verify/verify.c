@@ -87,6 +87,8 @@ verify_now(const Migration *g, int64 sample_rows, ReturnSetInfo *rsinfo)
 
 	old_side_look(g);
 	verify_options(g, &options);
+	foreach(lc, mappings)
+		compare_keep_still(lfirst(lc));
 	PushActiveSnapshot(GetLatestSnapshot());
 	foreach(lc, mappings)
 	{

@@ -57,5 +57,36 @@ $there->safe_psql('postgres', q{UPDATE items SET name = 'changed' WHERE id = 100
 is($here->safe_psql('postgres', q{SELECT missing, extra, different FROM migrate_verify('far')}), '1|0|1', 'what has changed since is told');
 is($here->safe_psql('postgres', q{SELECT missing, extra, different FROM migrate_verify('far', sample_rows => 20000)}), '1|0|1', 'and by a sample of all');
 
+# a table is moved to the other server while it is written; that one is killed in the middle
+$there->safe_psql('postgres', q{CREATE TABLE moved (label text, at timestamptz, span interval, weight float8, id int PRIMARY KEY)});
+$here->safe_psql('postgres', q{
+	IMPORT FOREIGN SCHEMA public LIMIT TO (moved) FROM SERVER there INTO far;
+	CREATE TABLE local (id int PRIMARY KEY, label text, at timestamptz, span interval, weight float8);
+	INSERT INTO local SELECT id, name, at, span, weight FROM items;
+	SELECT migrate_create('away');
+	SELECT migrate_map('away', 'local', 'far.moved', key => '{id}', capture => 'queue');
+	SELECT migrate_set('away', 'sync_interval', '100ms'), migrate_set('away', 'batch_rows', '500');
+	SELECT migrate_start('away')});
+$here->safe_psql('postgres', q{UPDATE local SET label = 'early' WHERE id < 100; DELETE FROM local WHERE id BETWEEN 200 AND 220});
+$here->safe_psql('postgres', q{SELECT migrate_set('away', 'throttle_query', $$SELECT count(*) > 150 FROM far.moved$$); SELECT migrate_backfill('away')});
+ok($here->poll_query_until('postgres', q{SELECT rows_written > 0 FROM migrate_progress('away')}), 'the copy has begun');
+$there->stop('immediate');
+$here->safe_psql('postgres', q{UPDATE local SET label = 'while it was away', id = id + 100000 WHERE id BETWEEN 300 AND 320});
+$here->safe_psql('postgres', q{SELECT migrate_set('away', 'throttle_query', NULL)});
+$there->start;
+my $finished;
+for (1 .. 5)
+{
+	my ($status) = $here->psql('postgres', q{SET client_min_messages = error; CALL migrate_run('away')});
+	last if $finished = $status == 0;
+	sleep 1;
+}
+ok($finished, 'it goes on when the server is back');
+$here->safe_psql('postgres', q{UPDATE local SET weight = weight / 3 WHERE id % 5 = 0; DELETE FROM local WHERE id % 11 = 0; INSERT INTO local (id, label, span) VALUES (-1, 'late', '1 mon -3 days 04:05:06.789')});
+ok($here->poll_query_until('postgres', q{SELECT count(*) = 0 FROM migrate_ext.dirty_key}), 'the sync worker settles what is written');
+is($here->safe_psql('postgres', q{SELECT missing, extra, different, checksum_match FROM migrate_verify('away')}), '0|0|0|t', 'both sides are equal');
+$sum = q{SELECT count(*), migrate_checksum(id, label, at, span, weight) FROM };
+is($here->safe_psql('postgres', $sum . 'local'), $there->safe_psql('postgres', $sum . 'moved'), 'to the last bit');
+
 $_->stop for ($here, $there);
 done_testing();
