@@ -28,6 +28,7 @@
 #include "catalog/dirty_key.h"
 #include "catalog/rejected_row.h"
 #include "copy/quarantine.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -119,6 +120,31 @@ add_dirty(const Mapping *m, ArrayType *keys, const ErrorData *error)
 	(void) dirty_key_add(m->id, keys, "error", &why);
 }
 
+/* The same, of a row that becomes several: a sync tells which of them is to blame.  One whose key has a null in it has no place. */
+static void
+set_aside_set(Quarantine *q, const Mapping *m, const RowRead *row, ErrorData *error)
+{
+	Datum	   *keys;
+	int			n;
+	int			left = 0;
+
+	deconstruct_array(row->keys, JSONBOID, -1, false, TYPALIGN_INT, &keys, NULL, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (!key_has_null(keys[i]))
+		{
+			keys[left++] = keys[i];
+			continue;
+		}
+		rejected_row_add(m->id, keys[i], row->image, error);
+		q->rejected++;
+		check_limit(q->g, q->rejected, error);
+		q->last = error;
+	}
+	if (left > 0)
+		add_dirty(m, construct_array(keys, left, JSONBOID, -1, false, TYPALIGN_INT), error);
+}
+
 /* Puts the one row of a stretch, which one mapping cannot store, where it belongs. */
 static void
 set_aside(Quarantine *q, const Mapping *m, Stretch stretch, ErrorData *error)
@@ -132,7 +158,7 @@ set_aside(Quarantine *q, const Mapping *m, Stretch stretch, ErrorData *error)
 	}
 	if (row.found > 0 && row.with_key && ref_expands(m))
 	{
-		add_dirty(m, row.keys, error);	/* a sync tells which of its target rows is to blame */
+		set_aside_set(q, m, &row, error);
 		return;
 	}
 	if (row.found != 1)

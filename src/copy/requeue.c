@@ -116,8 +116,8 @@ requeue_changes(const Mapping *m, const Datum *changes, int n)
 	ListCell   *lc;
 	bool		all = true;
 
-	if (ref_is_multiset(m))
-		return n == 0;			/* what the rows were like before is not known */
+	if (n > 0 && lookup_makes_key(m))
+		return false;			/* what the rows were like before is not known */
 	foreach(lc, n > 0 ? lookup_list(m) : NIL)
 	{
 		Lookup	   *l = lfirst(lc);

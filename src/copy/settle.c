@@ -164,6 +164,23 @@ settle_present(const Settlement *s, int *which, int n)
 	run_all(projection_upsert_keys(s->m), key_array(s, which, locked));
 }
 
+/*
+ * Counts rows without keys.  Those that would be out of the mapping's scope, as rows of the new side
+ * that the filter of the way there leaves out, would be counted as none however often they
+ * are inserted.
+ */
+static void
+settle_counts(const Settlement *s, int *which)
+{
+	char	   *out_of_scope = projection_out_of_scope(s->m);
+
+	if (out_of_scope != NULL && partition(s, out_of_scope, which, s->n) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("the row does not pass the filter of the way there, and has no place on the other side")));
+	run_all(projection_settle_rows(s->m), key_array(s, which, s->n));
+}
+
 /* All steps. */
 static void
 settle(const Settlement *s)
@@ -176,7 +193,7 @@ settle(const Settlement *s)
 		which[i] = i;
 	if (ref_is_multiset(s->m))
 	{
-		run_all(projection_settle_rows(s->m), key_array(s, which, s->n));
+		settle_counts(s, which);
 		return;
 	}
 	present = partition(s, projection_find_source(s->m), which, s->n);
@@ -184,18 +201,27 @@ settle(const Settlement *s)
 	settle_present(s, which, present + appeared);
 }
 
+static void
+switch_off(const char *setting)
+{
+	(void) set_config_option(setting, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 /*
  * Looks keys up by the index that is known to be there: by what the planner
- * knows, it might rather read the whole source for each batch.
+ * knows, it might rather read the whole source for each batch.  Rows that are counted are
+ * read as a whole; how many of them are alike it does not know.
  */
 static void
-prefer_index(const Mapping *m)
+prefer_joins(const Mapping *m)
 {
-	static const char *const joins[] = {"enable_hashjoin", "enable_mergejoin"};
-
-	for (int i = 0; i < lengthof(joins) && projection_source_is_unique(m, true); i++)
-		(void) set_config_option(joins[i], "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+	if (ref_is_multiset(m))
+		switch_off("enable_nestloop");
+	else if (projection_source_is_unique(m, true))
+	{
+		switch_off("enable_hashjoin");
+		switch_off("enable_mergejoin");
+	}
 }
 
 /* The keys of the entries that are not left for later; NULL if there are none. */
@@ -233,7 +259,7 @@ settle_keys(const Settlement *s)
 	SpiScope	scope;
 
 	spi_open_owner(&scope, s->m->owner, s->m->time_zone);
-	prefer_index(s->m);			/* until the scope ends */
+	prefer_joins(s->m);			/* until the scope ends */
 	settle(s);
 	follow_rules(s);
 	if (s->deferred != NULL)

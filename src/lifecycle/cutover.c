@@ -209,8 +209,10 @@ check_can_forward(const Migration *g)
 	foreach(lc, mapping_select(mapping_list(g->id, MAPPING_FORWARD), false))
 	{
 		Mapping    *m = lfirst(lc);
+		Mapping    *back = mapping_find_reverse(m->id);
 
-		if (strcmp(m->capture, "trigger") != 0 || !projection_source_is_unique(m, false))
+		/* a row of the new side that waits in the queue would be overwritten by what the old side says */
+		if (projection_is_queued(m) || (back != NULL && projection_is_queued(back)))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("writes to %s cannot be forwarded: they would only be queued",

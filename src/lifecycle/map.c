@@ -9,6 +9,7 @@
 #include "access/table.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "rewrite/rewriteHandler.h"
@@ -208,6 +209,18 @@ check_key_mapped(const Mapping *m)
 	}
 }
 
+/* A column's type, as it is written. */
+static char *
+column_type(Oid relid, const char *name)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	get_atttypetypmodcoll(relid, get_attnum(relid, name), &type, &typmod, &collation);
+	return quote_type(type, typmod);
+}
+
 /* Raises where rows without keys cannot be counted. */
 static void
 check_multiset(const Mapping *m)
@@ -224,6 +237,18 @@ check_multiset(const Mapping *m)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("foreign table %s needs a key", name_relation(m->target)),
 				 errhint("Name in \"key\" the columns of a unique index that the other server has.")));
+	foreach(lc, ref_is_multiset(m) ? m->columns : NIL)
+	{
+		const char *name = ((MappingColumn *) lfirst(lc))->target;
+		Oid			type = getBaseType(get_atttype(m->target, get_attnum(m->target, name)));
+		char	   *copied = projection_copied_column(m, name);
+
+		if ((type == BITOID || type == VARBITOID) && (copied == NULL || strcmp(column_type(m->source, copied), column_type(m->target, name)) != 0))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of target %s, whose rows have no key, cannot become another type of bits", name, name_relation(m->target)),
+					 errdetail("A value that was cut could not be told from others.")));
+	}
 	foreach(lc, mapping_list(m->migration_id, MAPPING_FORWARD))
 	{
 		const Mapping *other = lfirst(lc);
@@ -274,12 +299,31 @@ check_sets(const Mapping *m)
 				 errhint("Give a column of the key as a set, such as generate_subscripts(lines, 1) beside unnest(lines).")));
 }
 
+/* Does an expression ask for a new key of a mapping? */
+static bool
+asks_for_new_key(const MappingColumn *c, int64 mapping_id)
+{
+	return strstr(c->expression, "migrate_lookup(") != NULL && strstr(c->expression, psprintf("'" INT64_FORMAT "'::bigint", mapping_id)) != NULL;
+}
+
 /* Raises for new keys that are not what they can be. */
 static void
 check_new_key(const Mapping *m)
 {
 	const MappingColumn *found = NULL;
 	ListCell   *lc;
+
+	foreach(lc, m->columns)
+	{
+		const MappingColumn *c = lfirst(lc);
+
+		if (m->id != 0 && c->map == 0 && asks_for_new_key(c, m->id))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+					 errmsg("column \"%s\" of target %s cannot be a new key", c->target, name_relation(m->target)),
+					 errdetail("The old key is not given by columns of the source alone."),
+					 errhint("Write migrate_lookup(migration, NULL, column, ...) as the whole expression.")));
+	}
 
 	foreach(lc, m->columns)
 	{

@@ -210,6 +210,32 @@ lookup_any(const Mapping *m)
 	return any;
 }
 
+/*
+ * Does a mapping's key read other tables?  Then a change of them gives a source row other
+ * target rows, and does not tell which it had.
+ */
+bool
+lookup_makes_key(const Mapping *m)
+{
+	ListCell   *lc;
+
+	foreach(lc, m->columns)
+	{
+		const MappingColumn *c = lfirst(lc);
+
+		if ((c->is_set || ref_is_multiset(m) || ref_is_key(m, c->target)) && has_subquery(c->expression))
+			return true;
+	}
+	return false;
+}
+
+/* Does its filter? */
+bool
+lookup_filters(const Mapping *m)
+{
+	return has_subquery(m->filter);
+}
+
 /* Adds what an expression reads. */
 static void
 walk_expression(LookupWalk *walk, const char *sql)
@@ -372,5 +398,5 @@ lookup_concerned_keys(const Mapping *m, const Lookup *l)
 	/* rows that only a change of what the filter reads has kept from passing are concerned, too */
 	return psprintf("SELECT DISTINCT %s FROM %s, (SELECT %s FROM unnest($1) AS u(migrate_j)) AS " VALUES_ALIAS " WHERE %s%s",
 					ref_key_json(m, KEY_OF_SOURCE, NULL), ref_source_rows(m), values.data, conditions.data,
-					ref_and_condition(ref_expands(m) && !has_subquery(m->declared_filter) ? m->declared_filter : NULL));
+					ref_and_condition(ref_expands(m) && !lookup_filters(m) ? m->declared_filter : NULL));
 }

@@ -24,6 +24,8 @@ typedef struct Lookup
 } Lookup;
 
 extern bool lookup_any(const Mapping *m);
+extern bool lookup_makes_key(const Mapping *m);
+extern bool lookup_filters(const Mapping *m);
 extern List *lookup_list(const Mapping *m);
 extern List *lookup_merge(List *lookups);
 extern List *lookup_relations(List *mappings);

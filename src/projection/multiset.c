@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 
 #include "base/quote.h"
 #include "projection/expression.h"
@@ -51,6 +52,27 @@ projection_settle_rows(const Mapping *m)
 							   quote_relation(m->target), ref_column_list(m, ""), values.data,
 							   numbered_rows(m, source_key, psprintf(", %s", ref_expression_list(m, true)), source, "migrate_p"),
 							   numbered_rows(m, target_key, "", target, "migrate_h"), same));
+}
+
+/* The numbers of keys whose source rows would be none that the mapping answers for on the other side; NULL if there can be none. */
+char *
+projection_out_of_scope(const Mapping *m)
+{
+	StringInfoData columns;
+	ListCell   *lc;
+
+	if (m->scope == NULL)
+		return NULL;
+	initStringInfo(&columns);
+	foreach(lc, m->columns)
+	{
+		const char *name = ((MappingColumn *) lfirst(lc))->target;
+
+		appendStringInfo(&columns, ", %s AS %s", ref_cast_expression(m, name), quote_identifier(name));
+	}
+	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s, (SELECT %s AS migrate_k%s FROM %s%s OFFSET 0) AS " TARGET_ALIAS
+					" WHERE " TARGET_ALIAS ".migrate_k = " KEYS_ALIAS ".migrate_k1 AND (%s) IS NOT TRUE", ref_key_set(m), ref_key(m, KEY_OF_SOURCE, NULL, 0), columns.data,
+					ref_source_rows(m), ref_where_condition(m->filter), m->scope);
 }
 
 /* The keys, of the target, of row images $1, a jsonb[], of the target, which has no key. */

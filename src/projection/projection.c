@@ -23,6 +23,7 @@
 #include "base/quote.h"
 #include "projection/expression.h"
 #include "projection/key.h"
+#include "projection/lookup.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -520,12 +521,12 @@ projection_delete_gone(const Mapping *m)
 /*
  * Where a key is made of more than columns that are copied, the filter may be there to keep rows
  * from it that have none: those are no rows of such a key.  Otherwise a row that does not
- * pass now is one that may pass soon.
+ * pass now is one that may pass soon, or has passed before another table changed.
  */
 static const char *
 guard(const Mapping *m)
 {
-	return ref_expands(m) || ref_is_multiset(m) ? m->declared_filter : NULL;
+	return (ref_expands(m) || ref_is_multiset(m)) && !lookup_filters(m) ? m->declared_filter : NULL;
 }
 
 /* Dual write: the keys a statement touched, one jsonb a row. */
@@ -548,7 +549,7 @@ projection_transition_keys(const Mapping *m, TransitionKeys which)
 			return psprintf("SELECT DISTINCT %s FROM %s WHERE NOT EXISTS (SELECT FROM %s WHERE %s)%s",
 							json, ref_transition_rows(m, OLD_TABLE), ref_transition_key_set(m, NEW_TABLE, "migrate_n"),
 							ref_keys_equal(m, KEY_OF_SET, "migrate_n", KEY_OF_SOURCE, NULL),
-							ref_and_condition(m->filter));
+							ref_and_condition(lookup_filters(m) ? NULL : m->filter));
 	}
 	return NULL;
 }

@@ -70,6 +70,7 @@ extern char *projection_null_keys(const Mapping *m);
 extern char *projection_duplicated_keys(const Mapping *m);
 extern List *projection_replace_keys(const Mapping *m);
 extern List *projection_settle_rows(const Mapping *m);
+extern char *projection_out_of_scope(const Mapping *m);
 extern char *projection_keys_of_images(const Mapping *m);
 extern List *projection_delete_keys(const Mapping *m, bool unprojected_only);
 

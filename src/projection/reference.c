@@ -26,6 +26,7 @@
 #include "projection/columns.h"
 #include "projection/expression.h"
 #include "projection/key.h"
+#include "projection/lookup.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -66,16 +67,6 @@ ref_is_key(const Mapping *m, const char *name)
 			return true;
 	}
 	return false;
-}
-
-/*
- * Have the target's rows no key?  Then a row is told from others by all it holds, as a multiset
- * counts it: what stands for a key is the row's checksum.
- */
-bool
-ref_is_multiset(const Mapping *m)
-{
-	return m->key == NIL;
 }
 
 /* The number of values that a key has. */
@@ -182,15 +173,50 @@ ref_expanded_rows(const Mapping *m, const char *rows)
 	return buf.len == 0 ? (char *) rows : psprintf("%s CROSS JOIN LATERAL (SELECT %s) AS " SET_ALIAS, rows, buf.data);
 }
 
+/*
+ * Have the target's rows no key?  Then a row is told from others by all it holds, as a multiset
+ * counts it: what stands for a key is the row's checksum.
+ */
+bool
+ref_is_multiset(const Mapping *m)
+{
+	return m->key == NIL;
+}
+
+/*
+ * An expression, cast to the column's type, of a value that an assignment would refuse but a cast
+ * cuts: as it is, so that it equals nothing that the column can hold.  NULL if nothing is cut.
+ */
+static char *
+uncut_expression(const Mapping *m, const MappingColumn *c)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	const char *plain;
+	char	   *value = ref_expression(m, c);
+
+	get_atttypetypmodcoll(m->target, ref_target_attnum(m, c->target), &type, &typmod, &collation);
+	type = getBaseTypeAndTypmod(type, &typmod);
+	plain = type == VARCHAROID ? "varchar" : type == BPCHAROID ? "bpchar" : NULL;
+	if (plain == NULL || typmod < (int32) VARHDRSZ)
+		return NULL;
+	return psprintf("CASE WHEN pg_catalog.btrim(pg_catalog.substr((%s)::pg_catalog.text, %d), ' ') <> '' THEN (%s)::pg_catalog.text::pg_catalog.%s "
+					"ELSE ((%s)::%s)::pg_catalog.%s END", value, typmod - (int32) VARHDRSZ + 1, value, plain,
+					value, ref_target_type(m, c->target), plain);
+}
+
 /* The expression that gives a target column, cast to its type. */
 char *
 ref_cast_expression(const Mapping *m, const char *name)
 {
 	MappingColumn *c = projection_column(m, name);
+	char	   *uncut;
 
 	if (c == NULL)
 		elog(ERROR, "column \"%s\" of mapping " INT64_FORMAT " is not mapped", name, m->id);
-	return psprintf("(%s)::%s", ref_expression(m, c), ref_target_type(m, name));
+	uncut = ref_is_multiset(m) && m->id != 0 ? uncut_expression(m, c) : NULL;
+	return uncut != NULL ? uncut : psprintf("(%s)::%s", ref_expression(m, c), ref_target_type(m, name));
 }
 
 char *
@@ -578,7 +604,7 @@ ref_duplicates(const Mapping *m, const char *rows)
 
 /* The keys that some source rows project to, as (migrate_k1, ...). */
 char *
-ref_projected_keys(const Mapping *m, const char *rows, const char *alias)
+ref_projected_keys(const Mapping *m, const char *rows, const char *filter, const char *alias)
 {
 	StringInfoData buf;
 
@@ -587,15 +613,20 @@ ref_projected_keys(const Mapping *m, const char *rows, const char *alias)
 	for (int i = 0; i < ref_key_length(m); i++)
 		appendStringInfo(&buf, "%s%s%s AS migrate_k%d", i ? ", " : "", ref_key(m, KEY_OF_SOURCE, NULL, i),
 						 ref_is_multiset(m) ? "" : ref_collation(m, list_nth(m->key, i)), i + 1);
-	appendStringInfo(&buf, " FROM %s%s) AS %s", rows, ref_where_condition(m->filter), alias);
+	appendStringInfo(&buf, " FROM %s%s) AS %s", rows, ref_where_condition(filter), alias);
 	return buf.data;
 }
 
-/* The same of the rows of a transition table. */
+/*
+ * The same of the rows of a transition table.  Whether an old row has passed a filter that reads
+ * other tables is not known: it may be these that have changed.
+ */
 char *
 ref_transition_key_set(const Mapping *m, const char *table, const char *alias)
 {
-	return ref_projected_keys(m, ref_transition_rows(m, table), alias);
+	bool		unknown = strcmp(table, OLD_TABLE) == 0 && lookup_filters(m);
+
+	return ref_projected_keys(m, ref_transition_rows(m, table), unknown ? NULL : m->filter, alias);
 }
 
 /* The number of a mapped column, from 1; 0 if it is not mapped. */

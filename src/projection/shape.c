@@ -52,7 +52,7 @@ projection_duplicated_keys(const Mapping *m)
 	for (int i = 0; i < list_length(m->key); i++)
 		appendStringInfo(&columns, "%s" KEYS_ALIAS ".migrate_k%d", i ? ", " : "", i + 1);
 	return psprintf("SELECT %s FROM %s GROUP BY %s HAVING count(*) > 1 AND num_nulls(%s) = 0", ref_key_json(m, KEY_OF_SET, KEYS_ALIAS),
-					ref_projected_keys(m, ref_source_rows(m), KEYS_ALIAS), columns.data, columns.data);
+					ref_projected_keys(m, ref_source_rows(m), m->filter, KEYS_ALIAS), columns.data, columns.data);
 }
 
 /* The largest value of a target column, as bigint. */

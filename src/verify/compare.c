@@ -342,10 +342,19 @@ find_repeated_keys(Comparing *w)
 	n = spi_read(projection_repeated_keys(w->m, w->span), SPI_NO_ARGS);
 	for (uint64 i = 0; i < n; i++)
 	{
+		if (key_set_has(&w->pending, spi_get_datum(i, 2)))
+			continue;
 		w->c->totals.missing += spi_get_int8(i, 6);
 		keep(w, &scope, i);
 	}
 	spi_close(&scope);
+}
+
+/* May several source rows, or several values of a set, have one key? */
+static bool
+may_repeat_keys(const Mapping *m)
+{
+	return !ref_dedupes(m) && !ref_is_multiset(m) && (ref_expands(m) || !projection_source_is_unique(m, false));
 }
 
 /* Joins all rows but those that are left out. */
@@ -353,8 +362,6 @@ static void
 find_all_differences(Comparing *w)
 {
 	find_differences(w, w->without, w->without != NULL ? KEYS_LEFT_OUT : KEYS_ALL);
-	if (w->c->nseen == 0 && !ref_dedupes(w->m) && !ref_is_multiset(w->m))
-		find_repeated_keys(w);
 }
 
 /*
@@ -464,8 +471,13 @@ compare_all(const Mapping *m, const CompareOptions *options, Comparison *c)
 	c->totals.pending = read_pending(&w);
 	c->queue_counted = true;
 	read_sides(&w, options->cells, &source, &target);
-	if (!note_sides(&c->totals, &source, &target) && !find_by_sketch(&w, &source, &target))
-		find_all_differences(&w);
+	if (!note_sides(&c->totals, &source, &target))
+	{
+		if (!find_by_sketch(&w, &source, &target))
+			find_all_differences(&w);
+		if (may_repeat_keys(m))
+			find_repeated_keys(&w);
+	}
 	if (w.pending.every)
 		c->totals.pending = Max(c->totals.pending, 1);
 	end(&w);
@@ -482,7 +494,11 @@ compare_span(const Mapping *m, const CompareOptions *options, const KeySpan *spa
 	begin(&w, m, options, span, "range", c);
 	read_sides(&w, SKETCH_MIN_CELLS, &source, &target);
 	if (!note_sides(&c->totals, &source, &target))
+	{
 		find_all_differences(&w);
+		if (may_repeat_keys(m))
+			find_repeated_keys(&w);
+	}
 	end(&w);
 }
 
