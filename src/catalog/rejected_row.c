@@ -173,14 +173,6 @@ rejected_row_read_source_keys(int64 mapping_id, List *columns)
 					 SPI_ARGS(spi_int8(mapping_id), spi_texts(columns)));
 }
 
-/* The images of rows that could not be stored, as a jsonb[]; NULL if there are none. */
-ArrayType *
-rejected_row_read_images(int64 mapping_id)
-{
-	return read_keys("SELECT array_agg(row_image) FROM migrate_ext.rejected_row "
-					 "WHERE mapping_id = $1 AND rule IS NULL AND row_image IS NOT NULL", SPI_ARGS(spi_int8(mapping_id)));
-}
-
 /* Those of some keys, and more if there are any, whose rows are not rejected, each once. */
 ArrayType *
 rejected_row_leave_out(int64 mapping_id, ArrayType *keys, ArrayType *more)

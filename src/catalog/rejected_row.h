@@ -21,7 +21,6 @@ extern void rejected_row_requeue(int64 migration_id);
 extern void rejected_row_delete_all(int64 migration_id);
 extern int64 rejected_row_count_failed(int64 migration_id);
 extern int64 rejected_row_count(int64 mapping_id);
-extern ArrayType *rejected_row_read_images(int64 mapping_id);
 extern ArrayType *rejected_row_leave_out(int64 mapping_id, ArrayType *keys, ArrayType *more);
 extern bool rejected_row_any(int64 mapping_id);
 extern ArrayType *rejected_row_read_keys(int64 mapping_id, const char *rule);

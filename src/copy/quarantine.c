@@ -364,16 +364,18 @@ quarantine_keys_without(const Mapping *m, const char *sql, ArrayType *keys)
 
 /* On the way back: what stands for the keys of rejected rows of the old side, which has none; NULL if there are no such rows. */
 static ArrayType *
-keys_of_images(const Mapping *m)
+keys_of_rejected(const Mapping *m)
 {
-	ArrayType  *images = rejected_row_read_images(m->reverse_of);
+	ArrayType  *rejected = rejected_row_read_keys(m->reverse_of, NULL);
 	ArrayType  *keys;
 	SpiScope	scope;
+	uint64		n;
 
-	if (images == NULL)
+	if (rejected == NULL)
 		return NULL;
 	spi_open_owner(&scope, m->owner, m->time_zone);
-	keys = spi_get_jsonbs(&scope, spi_read(projection_keys_of_images(m), SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(images), false))));
+	n = spi_read(projection_rejected_rows(m, mapping_get(m->reverse_of)), SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(rejected), false)));
+	keys = n > 0 ? spi_get_jsonbs(&scope, n) : NULL;
 	spi_close(&scope);
 	return keys;
 }
@@ -386,11 +388,13 @@ keys_of_images(const Mapping *m)
 ArrayType *
 quarantine_standing(const Mapping *m)
 {
-	ArrayType  *keys = !m->reverse ? rejected_row_read_keys(m->id, NULL) : ref_is_multiset(m) ? keys_of_images(m) :
+	ArrayType  *keys = !m->reverse ? rejected_row_read_keys(m->id, NULL) : ref_is_multiset(m) ? keys_of_rejected(m) :
 		rejected_row_read_source_keys(m->reverse_of, m->key);
 
 	if (keys == NULL || mapping_is_in_place(m))
 		return NULL;
+	if (m->reverse && ref_dedupes(m))
+		return keys;			/* a part of a set was rejected: with the others alone the row would lose it */
 	return quarantine_keys_without(m, m->reverse ? projection_find_source(m) : projection_find_target(m, TARGET_UNLOCKED), keys);
 }
 

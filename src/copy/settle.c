@@ -165,6 +165,29 @@ settle_present(const Settlement *s, int *which, int n)
 }
 
 /*
+ * Raises for a row of the old side that is gathered from its parts, one of which the new side has
+ * rejected: it would lose that.
+ */
+static void
+refuse_torn_rows(const Settlement *s)
+{
+	ArrayType  *torn = s->m->reverse && ref_dedupes(s->m) ? quarantine_standing(s->m) : NULL;
+	Datum	   *keys = palloc(sizeof(Datum) * s->n);
+
+	if (torn == NULL)
+		return;
+	for (int i = 0; i < s->n; i++)
+		keys[i] = s->entries[i].key;
+	if (spi_run(projection_keys_among(s->m),
+				SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(construct_array(keys, s->n, JSONBOID, -1, false, TYPALIGN_INT)), false),
+						 spi_datum(JSONBARRAYOID, PointerGetDatum(torn), false))) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("a part of the old row was rejected, and would be lost"),
+				 errhint("migrate_rejected lists it.")));
+}
+
+/*
  * Counts rows without keys.  Those that would be out of the mapping's scope, as rows of the new side
  * that the filter of the way there leaves out, would be counted as none however often they
  * are inserted.
@@ -196,6 +219,7 @@ settle(const Settlement *s)
 		settle_counts(s, which);
 		return;
 	}
+	refuse_torn_rows(s);
 	present = partition(s, projection_find_source(s->m), which, s->n);
 	appeared = settle_absent(s, which + present, s->n - present);
 	settle_present(s, which, present + appeared);

@@ -20,6 +20,7 @@
 #include "base/quote.h"
 #include "base/setting.h"
 #include "base/spi.h"
+#include "base/subxact.h"
 #include "capture/trigger.h"
 #include "catalog/mapping.h"
 #include "lifecycle/assess.h"
@@ -414,6 +415,38 @@ assess_new_keys(List **findings, const Mapping *m, const Mapping *back)
 	}
 }
 
+/* Work for subxact_probe: counts the rows that the way back would change. */
+typedef struct ThereAndBack
+{
+	const Mapping *m;
+	const Mapping *back;
+	int64		changed;
+} ThereAndBack;
+
+static void
+work_there_and_back(void *arg)
+{
+	ThereAndBack *w = arg;
+	SpiScope	scope;
+
+	spi_open_owner(&scope, w->m->owner, w->m->time_zone);
+	if (spi_read(projection_changed_by_way_back(w->m, w->back), SPI_NO_ARGS) > 0)
+		w->changed = spi_get_int8(0, 1);
+	spi_close(&scope);
+}
+
+/* Rows without keys come back as others, beside those that were there, where the way back does not give just what they were. */
+static void
+assess_there_and_back(List **findings, const Mapping *m, const Mapping *back)
+{
+	ThereAndBack work = {m, back, 0};
+
+	if (subxact_probe(work_there_and_back, &work) == NULL && work.changed > 0)
+		assess_add(findings, "warning", name_relation(m->source),
+			psprintf("%lld rows would not be what they were, there and back: without a key each of them comes back as one row more", (long long) work.changed),
+			"Give \"reverse\" that tells what the row was, or a key.");
+}
+
 /* What cannot be written back after the cutover. */
 static void
 assess_reverse(List **findings, const Mapping *m)
@@ -432,6 +465,8 @@ assess_reverse(List **findings, const Mapping *m)
 			"Without one a row may be there twice; create it there.");
 		return;
 	}
+	if (r != NULL && ref_is_multiset(r))
+		assess_there_and_back(findings, m, r);
 	if (r == NULL && ref_is_multiset(m) && !ref_expands(m))
 	{
 		assess_add(findings, "warning", name_relation(m->target),

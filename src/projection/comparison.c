@@ -63,6 +63,16 @@ join_keys(const Mapping *m, const char *rows, KeyForm form, const char *alias)
 
 #define LEFT_OUT KEYS_ALIAS ".migrate_n IS NULL"
 
+/*
+ * Has a side rows of keys that are left out?  The old side has, where the new one has refused
+ * them; the new side has of a row that was refused in part.
+ */
+static bool
+is_left_out(const Mapping *m, KeyForm side)
+{
+	return side == KEY_OF_SOURCE ? !m->reverse || ref_dedupes(m) : m->reverse;
+}
+
 /* The call of the sketch's aggregate: keys, and the same values as the checksum's. */
 static char *
 sketch_call(const Mapping *m, int cells, const char *keys, const char *values)
@@ -175,7 +185,7 @@ projection_source_checksum(const Mapping *m, int cells, bool without, const KeyS
 	const char *accepted = m->declared_filter ? m->declared_filter : "true";
 	const char *passes;
 
-	without = without && !m->reverse;
+	without = without && is_left_out(m, KEY_OF_SOURCE);
 	if (!without && (m->filter == NULL || strcmp(m->filter, accepted) == 0))
 		accepted = NULL;		/* nothing is rejected */
 	if (without)
@@ -194,7 +204,7 @@ projection_target_checksum(const Mapping *m, int cells, bool without, const KeyS
 {
 	char	   *rows = side_rows(m, KEY_OF_TARGET);
 
-	without = without && m->reverse;
+	without = without && is_left_out(m, KEY_OF_TARGET);
 	return checksum_select(m, cells, KEY_OF_TARGET, ref_column_list(m, TARGET_ALIAS "."),
 						   without ? join_keys(m, rows, KEY_OF_TARGET, TARGET_ALIAS) : rows,
 						   both(m->scope, without ? LEFT_OUT : NULL), NULL, span ? span->target : NULL);
@@ -243,12 +253,12 @@ append_sides(StringInfo buf, const Mapping *m, ComparedKeys which, const KeySpan
 		targets = psprintf("%s JOIN %s ON %s", targets, ref_key_set(m),
 						   ref_keys_equal(m, KEY_OF_TARGET, TARGET_ALIAS, KEY_OF_SET, KEYS_ALIAS));
 	}
-	else if (which == KEYS_LEFT_OUT && !m->reverse)
+	if (which == KEYS_LEFT_OUT && is_left_out(m, KEY_OF_SOURCE))
 	{
 		sources = join_keys(m, sources, KEY_OF_SOURCE, NULL);
 		filter = both(filter, LEFT_OUT);
 	}
-	else if (which == KEYS_LEFT_OUT)
+	if (which == KEYS_LEFT_OUT && is_left_out(m, KEY_OF_TARGET))
 	{
 		targets = join_keys(m, targets, KEY_OF_TARGET, TARGET_ALIAS);
 		scope = both(scope, LEFT_OUT);

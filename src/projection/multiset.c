@@ -14,15 +14,25 @@
 #include "projection/projection.h"
 #include "projection/reference.h"
 
+/* The rows of a side with checksums $1, as (migrate_k, ...).  Each row's checksum is computed once. */
+static char *
+chosen_rows(const Mapping *m, const char *key, const char *columns, const char *from)
+{
+	return psprintf("(SELECT * FROM (SELECT %s AS migrate_k%s FROM %s OFFSET 0) AS migrate_x WHERE migrate_k IN (SELECT migrate_k1 FROM %s)) AS migrate_y",
+					key, columns, from, ref_key_set(m));
+}
+
 /*
- * The rows of a side with checksums $1, as <alias> (migrate_k, migrate_n, ...): those of one
- * checksum are numbered.  Each row's checksum is computed once.
+ * The rows of one side, as <alias> (migrate_k, ...), that are there more often than on the other:
+ * those of one checksum are numbered, and the other side's are counted.  Nothing is joined row by
+ * row, as thousands may be alike.
  */
 static char *
-numbered_rows(const Mapping *m, const char *key, const char *columns, const char *from, const char *alias)
+surplus(const char *rows, const char *other_rows, const char *alias)
 {
-	return psprintf("(SELECT *, row_number() OVER (PARTITION BY migrate_k) AS migrate_n FROM (SELECT %s AS migrate_k%s FROM %s OFFSET 0) AS migrate_x "
-					"WHERE migrate_k IN (SELECT migrate_k1 FROM %s)) AS %s", key, columns, from, ref_key_set(m), alias);
+	return psprintf("(SELECT migrate_z.* FROM (SELECT *, row_number() OVER (PARTITION BY migrate_k) AS migrate_n FROM %s) AS migrate_z "
+					"LEFT JOIN (SELECT migrate_k, count(*) AS migrate_n FROM %s GROUP BY migrate_k) AS migrate_o ON migrate_o.migrate_k = migrate_z.migrate_k "
+					"WHERE migrate_z.migrate_n > coalesce(migrate_o.migrate_n, 0)) AS %s", rows, other_rows, alias);
 }
 
 /*
@@ -36,22 +46,18 @@ projection_settle_rows(const Mapping *m)
 	char	   *target = psprintf("%s AS " TARGET_ALIAS "%s", quote_relation(m->target), ref_where_condition(m->scope));
 	char	   *source_key = ref_key(m, KEY_OF_SOURCE, NULL, 0);
 	char	   *target_key = ref_key(m, KEY_OF_TARGET, TARGET_ALIAS, 0);
-	const char *same = "migrate_h.migrate_k = migrate_p.migrate_k AND migrate_h.migrate_n = migrate_p.migrate_n";
 	StringInfoData values;
 
 	initStringInfo(&values);
 	for (int i = 1; i <= list_length(m->columns); i++)
 		appendStringInfo(&values, "%smigrate_p.migrate_c%d", i > 1 ? ", " : "", i);
 	return list_make2(psprintf("DELETE FROM %s AS " TARGET_ALIAS " USING %s WHERE " TARGET_ALIAS ".tableoid = migrate_h.migrate_table "
-							   "AND " TARGET_ALIAS ".ctid = migrate_h.migrate_row AND NOT EXISTS (SELECT FROM %s WHERE %s)",
-							   quote_relation(m->target),
-							   numbered_rows(m, target_key, ", " TARGET_ALIAS ".tableoid AS migrate_table, " TARGET_ALIAS ".ctid AS migrate_row",
-											 target, "migrate_h"),
-							   numbered_rows(m, source_key, "", source, "migrate_p"), same),
-					  psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s WHERE NOT EXISTS (SELECT FROM %s WHERE %s)",
-							   quote_relation(m->target), ref_column_list(m, ""), values.data,
-							   numbered_rows(m, source_key, psprintf(", %s", ref_expression_list(m, true)), source, "migrate_p"),
-							   numbered_rows(m, target_key, "", target, "migrate_h"), same));
+							   "AND " TARGET_ALIAS ".ctid = migrate_h.migrate_row", quote_relation(m->target),
+							   surplus(chosen_rows(m, target_key, ", " TARGET_ALIAS ".tableoid AS migrate_table, " TARGET_ALIAS ".ctid AS migrate_row", target),
+									   chosen_rows(m, source_key, "", source), "migrate_h")),
+					  psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s", quote_relation(m->target), ref_column_list(m, ""), values.data,
+							   surplus(chosen_rows(m, source_key, psprintf(", %s", ref_expression_list(m, true)), source),
+									   chosen_rows(m, target_key, "", target), "migrate_p")));
 }
 
 /* The numbers of keys whose source rows would be none that the mapping answers for on the other side; NULL if there can be none. */
@@ -75,10 +81,37 @@ projection_out_of_scope(const Mapping *m)
 					ref_source_rows(m), ref_where_condition(m->filter), m->scope);
 }
 
-/* The keys, of the target, of row images $1, a jsonb[], of the target, which has no key. */
+/*
+ * The way back: what stands for the keys of rows of the old side that the way there, forward, has
+ * rejected by keys $1.  Asked of the rows as they are: an image in jsonb has lost what json, or an
+ * array's bounds, looked like.
+ */
 char *
-projection_keys_of_images(const Mapping *m)
+projection_rejected_rows(const Mapping *m, const Mapping *forward)
 {
-	return psprintf("SELECT DISTINCT %s FROM unnest($1) AS migrate_j CROSS JOIN LATERAL jsonb_populate_record(NULL::%s, migrate_j) AS " TARGET_ALIAS,
-					ref_key_json(m, KEY_OF_TARGET, TARGET_ALIAS), quote_relation(m->target));
+	return psprintf("SELECT DISTINCT migrate_j FROM (SELECT %s AS migrate_k, %s AS migrate_j FROM %s%s OFFSET 0) AS migrate_x "
+					"WHERE migrate_k IN (SELECT migrate_k1 FROM %s)", ref_key(forward, KEY_OF_SOURCE, NULL, 0), ref_key_json(m, KEY_OF_TARGET, SOURCE_ALIAS),
+					ref_source_rows(forward), ref_where_condition(forward->declared_filter), ref_key_set(forward));
+}
+
+/*
+ * How many source rows, there and back, would not be what they were?  Each of them would be one
+ * more row of the old side.
+ */
+char *
+projection_changed_by_way_back(const Mapping *m, const Mapping *back)
+{
+	StringInfoData columns;
+	ListCell   *lc;
+
+	initStringInfo(&columns);
+	foreach(lc, m->columns)
+	{
+		const char *name = ((MappingColumn *) lfirst(lc))->target;
+
+		appendStringInfo(&columns, ", (%s)::%s AS %s", ref_expression(m, lfirst(lc)), ref_target_type(m, name), quote_identifier(name));
+	}
+	return psprintf("SELECT count(*) FROM (SELECT %s AS migrate_k%s FROM %s%s OFFSET 0) AS " SOURCE_ALIAS " WHERE %s <> " SOURCE_ALIAS ".migrate_k",
+					ref_key(back, KEY_OF_TARGET, SOURCE_ALIAS, 0), columns.data, ref_source_rows(m), ref_where_condition(m->filter),
+					ref_key(back, KEY_OF_SOURCE, NULL, 0));
 }

@@ -71,7 +71,9 @@ extern char *projection_duplicated_keys(const Mapping *m);
 extern List *projection_replace_keys(const Mapping *m);
 extern List *projection_settle_rows(const Mapping *m);
 extern char *projection_out_of_scope(const Mapping *m);
-extern char *projection_keys_of_images(const Mapping *m);
+extern char *projection_rejected_rows(const Mapping *m, const Mapping *forward);
+extern char *projection_changed_by_way_back(const Mapping *m, const Mapping *back);
+extern char *projection_keys_among(const Mapping *m);
 extern List *projection_delete_keys(const Mapping *m, bool unprojected_only);
 
 /* Which keys are compared; $1 is a jsonb[] of those left out, or given. */

@@ -55,6 +55,23 @@ projection_duplicated_keys(const Mapping *m)
 					ref_projected_keys(m, ref_source_rows(m), m->filter, KEYS_ALIAS), columns.data, columns.data);
 }
 
+/* The numbers of keys $1 that are among keys $2, both a jsonb[]. */
+char *
+projection_keys_among(const Mapping *m)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(m->key); i++)
+	{
+		const char *name = list_nth(m->key, i);
+
+		appendStringInfo(&buf, "%s%s %s (migrate_w.migrate_j ->> %s)::%s%s", i ? " AND " : "", ref_key(m, KEY_OF_SET, KEYS_ALIAS, i),
+						 ref_key_operator(m, name), quote_literal_cstr(name), ref_target_type(m, name), ref_collation(m, name));
+	}
+	return psprintf("SELECT " KEYS_ALIAS ".migrate_n FROM %s WHERE EXISTS (SELECT FROM unnest($2) AS migrate_w (migrate_j) WHERE %s)", ref_key_set(m), buf.data);
+}
+
 /* The largest value of a target column, as bigint. */
 char *
 projection_column_max(const Mapping *m, const char *column)
