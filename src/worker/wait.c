@@ -160,17 +160,27 @@ nap(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Has a verification that is done again and again compared all for now? */
+/*
+ * Has a verification that is done again and again compared all for now?  The pass is awaited that
+ * was under way at the first look: where one takes longer than the interval, the next
+ * follows at once.
+ */
 static bool
-is_between_passes(const Job *job, const char *name)
+is_pass_over(const Job *job, const char *name, int64 *awaited)
 {
-	return strcmp(job->kind, "verify") == 0 && setting_int(migration_get(name)->settings, "verify_interval") > 0 &&
-		verification_find_open(job->id) == NULL;
+	Verification *open;
+
+	if (strcmp(job->kind, "verify") != 0 || setting_int(migration_get(name)->settings, "verify_interval") == 0)
+		return false;
+	open = verification_find_open(job->id);
+	if (open != NULL && *awaited == 0)
+		*awaited = ((Verification *) llast(verification_list(job->id)))->id;
+	return open == NULL || open->id > *awaited;
 }
 
 /* Looks at a job: true when the wait is over. */
 static bool
-is_over(const char *name, Job *job, bool report)
+is_over(const char *name, Job *job, bool report, int64 *awaited)
 {
 	if (job == NULL)
 		ereport(ERROR,
@@ -178,7 +188,7 @@ is_over(const char *name, Job *job, bool report)
 				 errmsg("migration \"%s\" has no backfill to wait for", name),
 				 errhint("Start it with migrate_backfill, or a verification by ranges with migrate_verify.")));
 	check_outcome(job, name);
-	if ((strcmp(job->status, "requested") != 0 && strcmp(job->status, "running") != 0) || is_between_passes(job, name))
+	if ((strcmp(job->status, "requested") != 0 && strcmp(job->status, "running") != 0) || is_pass_over(job, name, awaited))
 	{
 		report_progress(job);
 		return true;
@@ -209,6 +219,7 @@ migrate_wait(PG_FUNCTION_ARGS)
 	char	   *name;
 	TimestampTz deadline = 0;
 	TimestampTz reported;
+	int64		awaited = 0;	/* the last verification of the pass to wait for */
 
 	require_nonatomic(fcinfo, "migrate_wait");
 	if (PG_ARGISNULL(0))
@@ -230,7 +241,7 @@ migrate_wait(PG_FUNCTION_ARGS)
 
 		Job		   *job = job_find_awaited(migration_get(name)->id);
 
-		if (is_over(name, job, report))
+		if (is_over(name, job, report, &awaited))
 			break;
 		if (report)
 			reported = now;
