@@ -26,7 +26,7 @@ INSERT INTO surface VALUES
 	('migrate_pause', 'migration text', 'void'),
 	('migrate_resume', 'migration text', 'void'),
 	('migrate_table_checksum', 'relation regclass, columns text[] DEFAULT NULL::text[], filter text DEFAULT NULL::text', 'TABLE(rows bigint, checksum text)'),
-	('migrate_verify', 'migration text, method text DEFAULT ''scan''::text, sample_rows bigint DEFAULT NULL::bigint', 'TABLE(mapping bigint, source_rows bigint, target_rows bigint, filtered bigint, rejected bigint, deduplicated bigint, pending bigint, missing bigint, extra bigint, different bigint, checksum_match boolean, snapshot_lsn pg_lsn, elapsed interval)'),
+	('migrate_verify', 'migration text, method text DEFAULT ''scan''::text, sample_rows bigint DEFAULT NULL::bigint', 'TABLE(mapping bigint, source_rows bigint, target_rows bigint, filtered bigint, rejected bigint, deduplicated bigint, pending bigint, missing bigint, extra bigint, different bigint, checksum_match boolean, snapshot_lsn pg_lsn, elapsed interval, expanded bigint)'),
 	('migrate_divergence', 'migration text', 'TABLE(mapping bigint, kind text, key jsonb, columns text[], source_row jsonb, target_row jsonb, found_at timestamp with time zone)'),
 	('migrate_repair', 'migration text', 'bigint'),
 	('migrate_ledger', 'migration text', 'TABLE(mapping bigint, line text, rows bigint, explained boolean, checksum text)'),
