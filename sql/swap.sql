@@ -131,6 +131,8 @@ constrained AS MATERIALIZED (
 		ELSE replace(pg_get_constraintdef(k.oid), format('REFERENCES %s(', m.t_full), format('REFERENCES %s(', m.s_full)) END AS form
 	FROM m CROSS JOIN LATERAL (VALUES ('s', m.s), ('t', m.t)) x (of, relid)
 	JOIN pg_constraint k ON k.conrelid = x.relid AND k.contype IN ('c', 'f', 'n') AND k.coninhcount = 0 AND k.conparentid = 0
+		-- from 18 on a NOT NULL has a name, which partitions and children may call otherwise: then it cannot be renamed
+		AND NOT (k.contype = 'n' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = x.relid))
 ),
 constraint_pair AS MATERIALIZED (
 	SELECT a.conname AS s_name, b.conname AS t_name
