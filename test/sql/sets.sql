@@ -199,6 +199,19 @@ SELECT * FROM many WHERE id IN (1, 101, 102, 103) ORDER BY id;
 SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('sets');
 SELECT migrate_rollback('sets');
 SELECT migrate_drop('sets');
+-- a null in the key of a row that the copy meets: it alone is rejected, and nothing stays in the queue
+CREATE TABLE hole (id int PRIMARY KEY, tags text[]);
+CREATE TABLE hole_tag (id int, tag text, PRIMARY KEY (id, tag));
+INSERT INTO hole VALUES (1, '{a,NULL,b}'), (2, '{c}');
+SELECT migrate_create('sets') > 0 AS created;
+SELECT migrate_map('sets', 'hole', 'hole_tag', '{"id": "id", "tag": "unnest(tags)"}') > 0 AS mapped;
+SELECT migrate_start('sets');
+CALL migrate_run('sets');
+TABLE hole_tag ORDER BY id, tag;
+SELECT key, action, sqlstate FROM migrate_ext.rejected_rows WHERE migration = 'sets';
+SELECT count(*) AS pending FROM migrate_ext.dirty_key;
+SELECT migrate_rollback('sets');
+SELECT migrate_drop('sets');
 -- a part of a set that the new side has refused is not lost with what is written to the others
 CREATE TABLE torn (id int PRIMARY KEY, tags text[]);
 CREATE TABLE torn_tag (id int, place int, tag text CHECK (tag <> 'bad'), PRIMARY KEY (id, place));
