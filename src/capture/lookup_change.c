@@ -5,7 +5,7 @@
  * The statement only notes what its rows had and have in the columns that are compared
  * with the source.  Which keys that concerns is found by a sync, later: who writes a
  * source row at this moment may have read what was there before, and its row cannot
- * be seen yet.  See settle_changes in copy/requeue.c.
+ * be seen yet.  See requeue_changes in copy/requeue.c.
  */
 #include "postgres.h"
 

@@ -50,8 +50,8 @@ add(List **list, const char *subject, const char *finding, const char *advice, c
 }
 
 /* Does the mapping set the column, rather than leave it as it is? */
-bool
-data_is_set(const DataLook *look, AttrNumber attnum)
+static bool
+is_assigned(const DataLook *look, AttrNumber attnum)
 {
 	char	   *name = attnum > 0 ? get_attname(look->m->target, attnum, true) : NULL;
 
@@ -66,7 +66,7 @@ any_is_set(const DataLook *look, const Bitmapset *columns)
 
 	while ((bit = bms_next_member(columns, bit)) >= 0)
 	{
-		if (data_is_set(look, bit + FirstLowInvalidHeapAttributeNumber))
+		if (is_assigned(look, bit + FirstLowInvalidHeapAttributeNumber))
 			return true;
 	}
 	return false;
@@ -259,7 +259,7 @@ data_add_conditions(DataLook *look)
 		/* new keys are given out when rows are written */
 		if (c != NULL && expression_names_lookup(c->expression))
 			look->unknown = bms_add_member(look->unknown, COLUMN_BIT(att->attnum));
-		else if (c != NULL && data_is_set(look, att->attnum))
+		else if (c != NULL && is_assigned(look, att->attnum))
 			add_column(look, att, c);
 	}
 	add_checks(look, target);

@@ -51,7 +51,6 @@ typedef struct DataLook
 /* assess_condition.c */
 extern void data_add_conditions(DataLook *look);
 extern void data_add_statements(DataLook *look);
-extern bool data_is_set(const DataLook *look, AttrNumber attnum);
 
 /* assess_data.c */
 extern char *data_source_rows(const DataLook *look);

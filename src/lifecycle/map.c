@@ -209,15 +209,15 @@ check_key_mapped(const Mapping *m)
 	}
 }
 
-/* A column's type, as it is written. */
+/* The type of a column of the source, as ref_target_type writes it. */
 static char *
-column_type(Oid relid, const char *name)
+source_column_type(const Mapping *m, const char *name)
 {
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
 
-	get_atttypetypmodcoll(relid, get_attnum(relid, name), &type, &typmod, &collation);
+	get_atttypetypmodcoll(m->source, get_attnum(m->source, name), &type, &typmod, &collation);
 	return quote_type(type, typmod);
 }
 
@@ -243,7 +243,7 @@ check_multiset(const Mapping *m)
 		Oid			type = getBaseType(get_atttype(m->target, get_attnum(m->target, name)));
 		char	   *copied = projection_copied_column(m, name);
 
-		if ((type == BITOID || type == VARBITOID) && (copied == NULL || strcmp(column_type(m->source, copied), column_type(m->target, name)) != 0))
+		if ((type == BITOID || type == VARBITOID) && (copied == NULL || strcmp(source_column_type(m, copied), ref_target_type(m, name)) != 0))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("column \"%s\" of target %s, whose rows have no key, cannot become another type of bits", name, name_relation(m->target)),

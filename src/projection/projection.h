@@ -122,7 +122,6 @@ extern char *projection_copied_column(const Mapping *m, const char *column);
 extern bool projection_key_sources(const Mapping *m, List **names);
 extern bool projection_source_is_unique(const Mapping *m, bool always);
 extern bool projection_is_queued(const Mapping *m);
-extern bool projection_covers_required(const Mapping *m);
 extern bool projection_sees_conflict(const Mapping *m);
 extern List *projection_uncovered_required(const Mapping *m);
 extern bool projection_may_replace(const Mapping *m);

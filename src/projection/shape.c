@@ -194,12 +194,6 @@ projection_uncovered_required(const Mapping *m)
 	return result;
 }
 
-bool
-projection_covers_required(const Mapping *m)
-{
-	return projection_uncovered_required(m) == NIL;
-}
-
 /*
  * The condition over a row of the target, by an alias, that it is one of this mapping's:
  * key columns that are the same for all its rows have that value, as where several sources are
@@ -231,5 +225,5 @@ projection_discriminator(const Mapping *m, const char *alias)
 bool
 projection_sees_conflict(const Mapping *m)
 {
-	return projection_covers_required(m) && !key_has_children(m->target) && !key_is_foreign(m->target);
+	return projection_uncovered_required(m) == NIL && !key_has_children(m->target) && !key_is_foreign(m->target);
 }
