@@ -44,6 +44,25 @@ sub dump_schema
 	return join "\n", grep { !/^\\(?:un)?restrict / } split /\n/, $out;
 }
 
+# What a schema has that another one had not, and the other way round: lines with a sign before each.
+sub schema_changes
+{
+	my ($before, $now) = @_;
+	my @changes;
+
+	foreach my $side ([ '-', $before, $now ], [ '+', $now, $before ])
+	{
+		my ($sign, $these, $those) = @$side;
+		my %seen = map { $_ => 1 } split /\n/, $those;
+		push @changes, map { "$sign$_" } grep { !$seen{$_} } split /\n/, $these;
+	}
+	push @changes, 'another order of the same lines' if !@changes && $before ne $now;
+	return join "\n", @changes;
+}
+
+# After a cutover workers make indexes and validate foreign keys in their own time.
+my $rebuilt = q{SELECT count(*) = 0 FROM migrate_ext.stashed_object WHERE restored_at IS NULL};
+
 # Writes through the name that the application knows: both sides have them.
 my $n = 1000;
 sub write_is_captured
@@ -60,7 +79,9 @@ sub die_in
 {
 	my ($call, $phase, $wanted, $step) = @_;
 	my $crashes = 0;
+	$node->poll_query_until('postgres', $rebuilt) or die 'not all that a cutover left is made again';
 	my $before = dump_schema();
+	like($before, qr/CREATE TABLE public.parent /, "$call: the schema can be read");
 
 	for (my $at = 1;; $at += $step)
 	{
@@ -79,7 +100,7 @@ sub die_in
 		$node->poll_query_until('postgres', 'SELECT true') or die 'it did not come back';
 		my $now = sql("SELECT phase FROM migrate_status('m')");
 		is($now, $phase, "$call, died at command $at: still $phase");
-		is(dump_schema(), $before, "$call, died at command $at: the schema is what it was");
+		is(schema_changes($before, dump_schema()), '', "$call, died at command $at: the schema is what it was");
 		last if $now ne $phase;
 	}
 	cmp_ok($crashes, '>', 2, "$call: it did crash");
@@ -94,8 +115,7 @@ is(sql("SELECT count(*) FROM parent WHERE id = $n"), '1', 'what was written on t
 is(sql(q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'parent'::regclass AND attname = 'w'}), '0', 'the old table has its name');
 
 # it dies when the cutover is committed, and a foreign key is hardly validated again yet
-my $validated = q{SELECT count(*) = 0 FROM migrate_ext.stashed_object WHERE restored_at IS NULL};
-$node->poll_query_until('postgres', $validated);
+$node->poll_query_until('postgres', $rebuilt);
 sql(q{SELECT migrate_start('m'); CALL migrate_run('m'); SELECT * FROM migrate_verify('m')});
 sql(q{SELECT migrate_cutover('m')});
 my $undo_validation = q{UPDATE pg_constraint SET convalidated = false WHERE conname = 'child_fkey';
@@ -106,12 +126,12 @@ write_is_captured('after a crash that followed the cutover');
 sql($undo_validation);    # wherever it was
 like(sql(q{SELECT next_step FROM migrate_status('m')}), qr/indexes or foreign keys are not all back: migrate_resume/, 'the status says what is missing');
 sql(q{SELECT migrate_resume('m')});
-$node->poll_query_until('postgres', $validated);
+$node->poll_query_until('postgres', $rebuilt);
 is(sql(q{SELECT convalidated FROM pg_constraint WHERE conname = 'child_fkey'}), 't', 'the foreign key is validated when the migration is resumed');
 sql($undo_validation);
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'migrate_ext'\nmigrate_ext.supervisor_interval = '1s'\n");
 $node->restart;
-$node->poll_query_until('postgres', $validated);
+$node->poll_query_until('postgres', $rebuilt);
 is(sql(q{SELECT convalidated FROM pg_constraint WHERE conname = 'child_fkey'}), 't', 'or by the supervisor');
 
 sql(q{SELECT * FROM migrate_verify('m'); SELECT migrate_sign_off('m'); SELECT migrate_set('m', 'soak_time', '0'), migrate_set('m', 'retention', '0')});
