@@ -92,7 +92,7 @@ CREATE TABLE migrate_ext.job (
 	kind			text NOT NULL CHECK (kind IN ('backfill', 'sync', 'verify')),
 	status			text NOT NULL DEFAULT 'requested' CHECK (status IN
 					('requested', 'running', 'stopped', 'failed', 'cancelled', 'done')),
-	step			text CHECK (step IN ('copy', 'barrier', 'drain', 'index')),
+	step			text CHECK (step IN ('duplicates', 'copy', 'barrier', 'drain', 'index')),
 	workers			int NOT NULL CHECK (workers >= 0),
 	batch_rows		int CHECK (batch_rows > 0),
 	run_until		timestamptz,
@@ -149,6 +149,15 @@ CREATE INDEX job_range_open ON migrate_ext.job_range (job_id, stage, range_no) W
 COMMENT ON TABLE migrate_ext.job_range IS 'a range of heap blocks of a leaf relation; next_block moves on in the transaction that copied the rows before it';
 COMMENT ON COLUMN migrate_ext.job_range.key_column IS 'of a relation without blocks: block n is the keys from key_base + 80 n on; empty: all rows are one block';
 COMMENT ON COLUMN migrate_ext.job_range.stage IS 'copied when all lower ones are: foreign keys of the targets name rows of theirs';
+
+CREATE TABLE migrate_ext.job_duplicate (
+	job_id			bigint NOT NULL REFERENCES migrate_ext.job ON DELETE CASCADE,
+	mapping_id		bigint NOT NULL,
+	relation		regclass NOT NULL,
+	tid				tid NOT NULL,
+	PRIMARY KEY (job_id, mapping_id, relation, tid)
+);
+COMMENT ON TABLE migrate_ext.job_duplicate IS 'a source row that a backfill does not copy, as another row of its key is moved; emptied when all is copied';
 
 -- Applications write this table and write_error: a foreign key would look for the mapping with the snapshot of a
 -- REPEATABLE READ transaction, which may be older than the mapping.

@@ -314,7 +314,7 @@ plan_directly(Capture *c, CaptureMapping *cm)
 
 		identity_become_owner(&identity, cm->mapping->owner, cm->mapping->time_zone);
 		capture_limit_locks(c);
-		cm->direct = direct_plan(cm->mapping, c->set->relid, c->set->context);
+		cm->direct = !projection_source_is_unique(cm->mapping, true) ? NULL : direct_plan(cm->mapping, c->set->relid, c->set->context);
 		cm->planned = true;
 		cm->calls_user_code = cm->direct != NULL && cm->direct->program->calls_user_code;
 		identity_restore(&identity);

@@ -219,7 +219,8 @@ fill_plan(DirectPlan *d, const Mapping *m, Oid relid)
 
 /*
  * The plan for rows of a relation that is the mapping's source or one of its
- * descendants; NULL if SQL is needed.  Called as the mapping's owner.
+ * descendants; NULL if SQL is needed.  Called as the mapping's owner.  That no two source rows
+ * have one key is for those to know who take a row for all that a key has.
  */
 DirectPlan *
 direct_plan(const Mapping *m, Oid relid, MemoryContext parent)
@@ -231,7 +232,7 @@ direct_plan(const Mapping *m, Oid relid, MemoryContext parent)
 	bool		usable;
 
 	d->context = context;
-	usable = projection_source_is_unique(m, true) && fill_plan(d, m, relid);
+	usable = fill_plan(d, m, relid);
 	MemoryContextSwitchTo(old);
 	if (!usable)
 	{

@@ -24,9 +24,9 @@ interval_arg(Interval *value)
 	return spi_datum(INTERVALOID, IntervalPGetDatum(value), value == NULL);
 }
 
-/* Inserts a requested job; returns its id. */
+/* Inserts a requested job with its first step (NULL: it has none); returns its id. */
 int64
-job_insert(int64 migration_id, const char *kind, int workers, int batch_rows,
+job_insert(int64 migration_id, const char *kind, const char *step, int workers, int batch_rows,
 		   Interval *run_for, Oid requested_by)
 {
 	SpiScope	scope;
@@ -35,11 +35,10 @@ job_insert(int64 migration_id, const char *kind, int workers, int batch_rows,
 	spi_open_catalog(&scope);
 	spi_run("INSERT INTO migrate_ext.job (migration_id, kind, workers, batch_rows, run_until, "
 			"requested_by, step) VALUES ($1, $2, $3, nullif($4, 0), clock_timestamp() + $5, $6, "
-			"CASE $2 WHEN 'backfill' THEN 'copy' END) "
-			"RETURNING job_id",
+			"$7) RETURNING job_id",
 			SPI_ARGS(spi_int8(migration_id), spi_text(kind), spi_int4(workers),
 					 spi_int4(batch_rows), interval_arg(run_for),
-					 spi_oid(REGROLEOID, requested_by)));
+					 spi_oid(REGROLEOID, requested_by), spi_text(step)));
 	id = spi_get_int8(0, 1);
 	spi_close(&scope);
 	return id;
@@ -244,7 +243,7 @@ job_note_resumption(int64 id)
 	spi_open_catalog(&scope);
 	spi_run("UPDATE migrate_ext.job j SET resumptions = CASE WHEN j.resumed_at = r.done THEN j.resumptions + 1 ELSE 1 END, "
 			"resumed_at = r.done FROM (SELECT coalesce(sum(next_block - first_block), 0) + "
-			"(SELECT CASE step WHEN 'barrier' THEN 1 WHEN 'drain' THEN 2 WHEN 'index' THEN 3 ELSE 0 END FROM migrate_ext.job WHERE job_id = $1) "
+			"(SELECT CASE step WHEN 'copy' THEN 1 WHEN 'barrier' THEN 2 WHEN 'drain' THEN 3 WHEN 'index' THEN 4 ELSE 0 END FROM migrate_ext.job WHERE job_id = $1) "
 			"+ (SELECT coalesce(sum(ranges), 0) FROM migrate_ext.verification WHERE job_id = $1) "
 			"AS done FROM migrate_ext.job_range WHERE job_id = $1) r WHERE j.job_id = $1 RETURNING j.resumptions",
 			SPI_ARGS(spi_int8(id)));

@@ -33,7 +33,7 @@ job_name(const Job *job)
 	return strcmp(job->kind, "verify") == 0 ? "verification" : job->kind;
 }
 
-extern int64 job_insert(int64 migration_id, const char *kind, int workers, int batch_rows,
+extern int64 job_insert(int64 migration_id, const char *kind, const char *step, int workers, int batch_rows,
 						Interval *run_for, Oid requested_by);
 extern Job *job_get(int64 id);
 extern List *job_list_active(void);

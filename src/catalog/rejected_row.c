@@ -59,6 +59,31 @@ rejected_row_list_rule(int64 mapping_id, const char *rule, const char *action, A
 		   SPI_ARGS(spi_int8(mapping_id), spi_text(rule), spi_text(action), array_arg(keys), array_arg(images), spi_bool(again)));
 }
 
+/* Lists rows that lost their keys to others. */
+void
+rejected_row_add_duplicates(int64 mapping_id, ArrayType *keys, ArrayType *images)
+{
+	spi_change("INSERT INTO migrate_ext.rejected_row (mapping_id, rule, action, key, row_image) "
+			   "SELECT $1, '" DEDUPE_RULE "', 'duplicate', key, image FROM unnest($2, $3) AS r(key, image)",
+			   SPI_ARGS(spi_int8(mapping_id), array_arg(keys), array_arg(images)));
+}
+
+/* Takes all that a mapping has of them off the list. */
+void
+rejected_row_forget_duplicates(int64 mapping_id)
+{
+	spi_change("DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND action = 'duplicate'", SPI_ARGS(spi_int8(mapping_id)));
+}
+
+/* Makes the keys that rows are listed to have lost dirty. */
+void
+rejected_row_requeue_duplicates(int64 mapping_id)
+{
+	spi_change("INSERT INTO migrate_ext.dirty_key (mapping_id, key, reason) "
+			   "SELECT DISTINCT mapping_id, key, 'duplicate' FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND action = 'duplicate'",
+			   SPI_ARGS(spi_int8(mapping_id)));
+}
+
 /*
  * Lists rows that lost their keys to others, of the keys first (NULL if there are
  * none).  Those that were listed with some keys, given in one form and another, are
@@ -70,9 +95,7 @@ rejected_row_list_duplicates(int64 mapping_id, ArrayType *keys, ArrayType *also,
 	spi_change("DELETE FROM migrate_ext.rejected_row WHERE " HAS_KEY("$1", "$2 || $3", "action = 'duplicate'"),
 			   SPI_ARGS(spi_int8(mapping_id), array_arg(keys), array_arg(also)));
 	if (first != NULL)
-		spi_change("INSERT INTO migrate_ext.rejected_row (mapping_id, rule, action, key, row_image) "
-				   "SELECT $1, '" DEDUPE_RULE "', 'duplicate', key, image FROM unnest($2, $3) AS r(key, image)",
-				   SPI_ARGS(spi_int8(mapping_id), array_arg(first), array_arg(images)));
+		rejected_row_add_duplicates(mapping_id, first, images);
 }
 
 /* Takes rows off the list: those of a rule or, where it is null, those that could not be stored. */

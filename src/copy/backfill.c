@@ -36,6 +36,7 @@
 #include "base/subxact.h"
 #include "capture/apply_frame.h"
 #include "catalog/dirty_key.h"
+#include "catalog/job_duplicate.h"
 #include "catalog/job_range.h"
 #include "catalog/mapping.h"
 #include "copy/backfill.h"
@@ -45,6 +46,7 @@
 #include "copy/range_plan.h"
 #include "projection/key.h"
 #include "projection/projection.h"
+#include "projection/reference.h"
 
 /* Batches that are copied cautiously in a row, at most, before another guess. */
 #define MAX_CAUTIOUS_BATCHES 64
@@ -145,14 +147,18 @@ insert_rows(const Part *p, const Mapping *m)
 	SpiScope	scope;
 	const Extent *e = &p->b->range.extent;
 	StretchArgs bounds;
+	ArrayType  *lost = NULL;
 	int64		rows;
 
-	if (p->optimistic && !mapping_is_in_place(m) && e->key_column == NULL && direct_copy(m, e->relation, p->stretch, &rows))
-		return rows;
 	stretch_bind(e, p->stretch, &bounds);
+	if (ref_dedupes(m) && e->key_column == NULL)
+		lost = job_duplicate_list(p->b->range.job_id, m->id, e->relation, bounds.low, bounds.high);
+	if (p->optimistic && !mapping_is_in_place(m) && e->key_column == NULL && direct_copy(m, e->relation, p->stretch, lost, &rows))
+		return rows;
 	spi_open_owner(&scope, m->owner, m->time_zone);
 	rows = mapping_is_in_place(m) ? set_in_place(p, m) :
-		spi_run_active(projection_copy(m, e, p->optimistic), bounds.args, lengthof(bounds.args));
+		spi_run_active(projection_copy(m, e, p->optimistic),
+					   SPI_ARGS(bounds.args[0], bounds.args[1], spi_datum(TIDARRAYOID, PointerGetDatum(lost), lost == NULL)));
 	spi_close(&scope);
 	return rows;
 }

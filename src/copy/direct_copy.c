@@ -37,6 +37,8 @@ typedef struct CopyRun
 	TupleTableSlot *converted;	/* as a row of the source, where that is another relation */
 	bool		alike;			/* rows of both sides have one form */
 	KeyBatch   *keys;
+	const ItemPointerData *lost;	/* the next row that is passed over */
+	const ItemPointerData *lost_end;
 } CopyRun;
 
 /* Is a row of the one relation, as it is stored with as many columns, one of the target? */
@@ -77,6 +79,23 @@ copy_tuple(CopyRun *run)
 	return true;
 }
 
+/* Is the row that was read one of those to be passed over?  They come in the same order. */
+static bool
+pass_over(CopyRun *run)
+{
+	while (run->lost < run->lost_end)
+	{
+		int32		order = ItemPointerCompare(unconstify(ItemPointerData *, run->lost), &run->raw->tts_tid);
+
+		if (order > 0)
+			break;
+		run->lost++;
+		if (order == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Projects the row that was read; false if the filter leaves it out. */
 static bool
 copy_row(CopyRun *run)
@@ -114,6 +133,8 @@ read_rows(CopyRun *run, Relation leaf, Stretch stretch)
 	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, run->raw))
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (pass_over(run))
+			continue;
 		rows += copy_row(run) ? 1 : 0;
 		key_batch_keep_many(run->keys);
 	}
@@ -149,15 +170,22 @@ may_read(const Mapping *m)
 }
 
 /*
- * Copies the rows of a stretch of a leaf, under the active
+ * Copies the rows of a stretch of a leaf but for some, a sorted tid[] or NULL, under the active
  * snapshot, as the mapping's owner; false if that needs SQL.  *rows is how many
  * were inserted.  Locks: ROW EXCLUSIVE on the target.
  */
 bool
-direct_copy(const Mapping *m, Oid leaf, Stretch stretch, int64 *rows)
+direct_copy(const Mapping *m, Oid leaf, Stretch stretch, ArrayType *lost, int64 *rows)
 {
 	Identity	identity;
 	CopyRun		run = {NULL};
+
+	if (lost != NULL)
+	{
+		/* an item of the array is as long as a tid, and aligned as one */
+		run.lost = (ItemPointerData *) ARR_DATA_PTR(lost);
+		run.lost_end = run.lost + ArrayGetNItems(ARR_NDIM(lost), ARR_DIMS(lost));
+	}
 
 	if (!direct_may_write(m) || !may_read(m))
 		return false;

@@ -11,6 +11,6 @@
 #include "copy/position.h"
 
 extern bool direct_set_in_place(const Mapping *m, Oid leaf, Stretch stretch, int64 *set, int64 *busy);
-extern bool direct_copy(const Mapping *m, Oid leaf, Stretch stretch, int64 *rows);
+extern bool direct_copy(const Mapping *m, Oid leaf, Stretch stretch, ArrayType *lost, int64 *rows);
 
 #endif							/* MIGRATE_DIRECT_COPY_H */

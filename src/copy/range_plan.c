@@ -224,10 +224,11 @@ range_plan_make(int64 job_id, int64 migration_id)
 
 /*
  * Rows of a source are copied once more.  One that has no key is not known again: at the end of the
- * copy they are counted, and what is too much goes.
+ * copy they are counted, and what is too much goes.  Nor is known which of several rows with one
+ * key is not to be copied: at their places are others.
  */
 static void
-count_later(int64 migration_id, Oid source)
+reconcile_later(int64 migration_id, Oid source)
 {
 	ListCell   *lc;
 
@@ -235,7 +236,7 @@ count_later(int64 migration_id, Oid source)
 	{
 		const Mapping *m = lfirst(lc);
 
-		if (m->source == source && ref_is_multiset(m))
+		if (m->source == source && (ref_is_multiset(m) || ref_dedupes(m)))
 			dirty_key_add_every(m->id, "reconcile", NULL);
 	}
 }
@@ -260,7 +261,7 @@ range_plan_holds(const JobRange *range, int64 migration_id)
 		if (attached)
 		{
 			plan_leaf(range->job_id, range->stage, mapping_of(migration_id, range->source), range->extent.relation);
-			count_later(migration_id, range->source);
+			reconcile_later(migration_id, range->source);
 		}
 	}
 	return same_file;

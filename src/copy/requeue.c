@@ -1,11 +1,6 @@
 /*
  * requeue.c
  *		Keys that a query finds become dirty.
- *
- * Also the rows that share their key with others (dedupe_by).  Which one is moved
- * only a look at all of them can tell: the copy takes the first that comes, and
- * their keys become dirty at its end.  Each sync of such a key lists the rows that
- * have lost it.
  */
 #include "postgres.h"
 
@@ -25,8 +20,8 @@
 #include "projection/reference.h"
 
 /* A column of the rows that SPI has read, as jsonb[]; those where it is null are left out. */
-static ArrayType *
-read_column(uint64 rows, int column)
+ArrayType *
+requeue_read_column(uint64 rows, int column)
 {
 	Datum	   *values = palloc(sizeof(Datum) * Max(rows, 1));
 	int			n = 0;
@@ -40,14 +35,14 @@ read_column(uint64 rows, int column)
 }
 
 /*
- * Adds the keys that a query returns in a column as dirty keys.  It is run as the
- * mapping's owner, under the latest snapshot also in a REPEATABLE READ transaction;
- * its parameter $1, unless NULL, is a jsonb[].
+ * Reads what a query finds, so many rows at a time, each time calling a function for them in
+ * a memory context of its own.  The query is run as the mapping's owner, under the latest
+ * snapshot also in a REPEATABLE READ transaction; its parameter $1, unless NULL, is a jsonb[].
  */
 void
-requeue_found(const Mapping *m, const char *sql, ArrayType *keys, int column, const char *reason)
+requeue_scan(const Mapping *m, const char *sql, ArrayType *keys, int batch_rows, RowsFound found, void *arg)
 {
-	Datum		arg = PointerGetDatum(keys);
+	Datum		value = PointerGetDatum(keys);
 	SpiScope	scope;
 	SPIPlanPtr	plan;
 	Portal		portal;
@@ -58,25 +53,51 @@ requeue_found(const Mapping *m, const char *sql, ArrayType *keys, int column, co
 	plan = SPI_prepare(sql, keys != NULL ? 1 : 0, (Oid[]) {JSONBARRAYOID});
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a search for keys: %s", SPI_result_code_string(SPI_result));
-	portal = SPI_cursor_open(NULL, plan, &arg, NULL, true);
+	portal = SPI_cursor_open(NULL, plan, &value, NULL, true);
 	PopActiveSnapshot();
-	batch = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext found keys", ALLOCSET_DEFAULT_SIZES);
+	batch = AllocSetContextCreate(CurrentMemoryContext, "migrate_ext found rows", ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
 		MemoryContext old;
+		SPITupleTable *rows;
 
-		SPI_cursor_fetch(portal, true, SYNC_BATCH_KEYS);
+		SPI_cursor_fetch(portal, true, batch_rows);
 		if (SPI_processed == 0)
 			break;
+		rows = SPI_tuptable;
 		old = MemoryContextSwitchTo(batch);
-		dirty_key_add(m->id, read_column(SPI_processed, column), reason, NULL);
+		found(m, SPI_processed, arg);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(batch);
-		SPI_freetuptable(SPI_tuptable);
+		SPI_freetuptable(rows);
 		CHECK_FOR_INTERRUPTS();
 	}
 	SPI_cursor_close(portal);
 	spi_close(&scope);
+}
+
+/* Where keys are found, and why they are dirty. */
+typedef struct Requeue
+{
+	int			column;
+	const char *reason;
+} Requeue;
+
+static void
+add_keys(const Mapping *m, uint64 rows, void *arg)
+{
+	const Requeue *r = arg;
+
+	(void) dirty_key_add(m->id, requeue_read_column(rows, r->column), r->reason, NULL);
+}
+
+/* Adds the keys that a query returns in a column as dirty keys; see requeue_scan. */
+void
+requeue_found(const Mapping *m, const char *sql, ArrayType *keys, int column, const char *reason)
+{
+	Requeue		r = {column, reason};
+
+	requeue_scan(m, sql, keys, SYNC_BATCH_KEYS, add_keys, &r);
 }
 
 /*
@@ -131,48 +152,13 @@ requeue_changes(const Mapping *m, const Datum *changes, int n)
 	return all;
 }
 
-/* The keys that several rows of a source have become dirty; reads all rows. */
+/*
+ * The keys that several rows of a source have, or had when they were listed, become dirty;
+ * reads all rows.
+ */
 void
-requeue_duplicates(const Migration *g)
+requeue_duplicates(const Mapping *m)
 {
-	ListCell   *lc;
-
-	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
-	{
-		Mapping    *m = lfirst(lc);
-
-		if (ref_dedupes(m))
-			requeue_found(m, projection_duplicated_keys(m), NULL, 1, "duplicate");
-	}
-}
-
-/* Lists the rows that have lost one of some keys to others now, and none else of these keys. */
-void
-requeue_list_duplicates(const Mapping *m, ArrayType *keys)
-{
-	SpiScope	scope;
-	ArrayType  *first = NULL;
-	ArrayType  *own;
-	ArrayType  *images = NULL;
-	uint64		n;
-	Datum	   *losers;
-	int			nlosers = 0;
-
-	spi_open_owner(&scope, m->owner, m->time_zone);
-	n = spi_run(projection_duplicates_of_keys(m), SPI_ARGS(spi_datum(JSONBARRAYOID, PointerGetDatum(keys), false)));
-	losers = palloc(sizeof(Datum) * Max(n, 1));
-	for (uint64 i = 0; i < n; i++)
-	{
-		if (!spi_is_null(i, 3))
-			losers[nlosers++] = spi_get_datum(i, 1);
-	}
-	MemoryContextSwitchTo(scope.caller);
-	if (nlosers > 0)
-	{
-		first = construct_array(losers, nlosers, JSONBOID, -1, false, TYPALIGN_INT);
-		images = read_column(n, 3);
-	}
-	own = read_column(n, 2);
-	spi_close(&scope);
-	rejected_row_list_duplicates(m->id, keys, own, first, images);
+	requeue_found(m, projection_duplicated_keys(m), NULL, 1, "duplicate");
+	rejected_row_requeue_duplicates(m->id);
 }

@@ -7,12 +7,15 @@
 
 #include "postgres.h"
 #include "catalog/mapping.h"
-#include "catalog/migration.h"
 #include "utils/array.h"
 
+/* What is to be done with the rows that SPI has read. */
+typedef void (*RowsFound) (const Mapping *m, uint64 rows, void *arg);
+
+extern ArrayType *requeue_read_column(uint64 rows, int column);
+extern void requeue_scan(const Mapping *m, const char *sql, ArrayType *keys, int batch_rows, RowsFound found, void *arg);
 extern void requeue_found(const Mapping *m, const char *sql, ArrayType *keys, int column, const char *reason);
 extern bool requeue_changes(const Mapping *m, const Datum *changes, int n);
-extern void requeue_duplicates(const Migration *g);
-extern void requeue_list_duplicates(const Mapping *m, ArrayType *keys);
+extern void requeue_duplicates(const Mapping *m);
 
 #endif							/* MIGRATE_REQUEUE_H */

@@ -36,6 +36,7 @@
 #include "catalog/job.h"
 #include "catalog/rejected_row.h"
 #include "copy/circle.h"
+#include "copy/duplicate.h"
 #include "copy/quarantine.h"
 #include "copy/requeue.h"
 #include "copy/settle.h"
@@ -108,7 +109,7 @@ finish_entries(const Settlement *s, SyncResult *result)
 	if (!s->m->reverse && rejected_row_any(s->m->id))
 		rejected_row_forget(s->m->id, settled, NULL);
 	if (ref_dedupes(s->m) && !s->m->reverse)
-		requeue_list_duplicates(s->m, settled);
+		duplicate_list_keys(s->m, settled);
 }
 
 /*
@@ -211,7 +212,8 @@ distinct_entries(const DirtyKeyBatch *batch, DirtyEntry *entries)
 
 /*
  * "Every key" becomes the keys that differ now.  Keys that are equal now need
- * nothing: whatever changes them later is captured.
+ * nothing: whatever changes them later is captured.  Of those that several rows have
+ * the list is made anew, too.
  */
 static void
 expand_every(const Mapping *m)
@@ -223,6 +225,8 @@ expand_every(const Mapping *m)
 	PopActiveSnapshot();
 	requeue_found(m, ref_is_multiset(m) ? projection_compare_multisets(m, false, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL) :
 				  projection_compare(m, false, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL, NULL), without, 2, "reconcile");
+	if (ref_dedupes(m) && !m->reverse)
+		requeue_duplicates(m);
 	if (m->has_rules && !m->reverse)
 		quarantine_list_all(m);
 }

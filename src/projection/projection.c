@@ -346,6 +346,8 @@ projection_copy(const Mapping *m, const Extent *e, bool optimistic)
 	char	   *rows = psprintf("SELECT %s FROM %s WHERE %s%s", ref_expression_list(m, absent), ref_expanded_rows(m, leaf_rows(e)),
 								in_stretch(e), ref_and_condition(m->filter));
 
+	if (ref_dedupes(m) && e->key_column == NULL)
+		rows = psprintf("%s AND " SOURCE_ALIAS ".ctid <> ALL ($3)", rows);
 	if (absent)
 		rows = select_absent(m, psprintf("(%s) AS migrate_p", rows), "");
 	return optimistic || foreign || ref_is_multiset(m) ? insert(m, rows) :
@@ -648,15 +650,6 @@ projection_insert_images(const Mapping *m, const char *into)
 	}
 	relation_close(rel, NoLock);
 	return psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s", into, columns.data, values.data, source_of_keys(m, NULL));
-}
-
-/* Sync: the keys and images of source rows that lost their key, one of $1, to another row. */
-char *
-projection_duplicates_of_keys(const Mapping *m)
-{
-	/* not a join: keys may be equal and not the same */
-	return ref_duplicates(m, psprintf("%s WHERE EXISTS (SELECT FROM %s WHERE %s)%s", ref_source_rows(m), ref_key_set(m),
-									  ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL), ref_and_condition(m->filter)));
 }
 
 /* Sync: the same by way of removing them, where that may be done. */

@@ -37,7 +37,7 @@ typedef enum TargetLock
 
 /*
  * Copy: parameters $1 and $2 are the bounds, ctid >= $1 and < $2, or of a relation
- * without blocks, key >= $1 and <= $2.
+ * without blocks, key >= $1 and <= $2.  $3 is a tid[] of rows that are not to be copied.
  */
 extern char *projection_copy(const Mapping *m, const Extent *e, bool optimistic);
 extern char *projection_key_range(const Mapping *m, const Extent *e);
@@ -68,6 +68,8 @@ extern char *projection_insert_images(const Mapping *m, const char *into);
 extern char *projection_duplicates_of_keys(const Mapping *m);
 extern char *projection_null_keys(const Mapping *m);
 extern char *projection_duplicated_keys(const Mapping *m);
+extern char *projection_lost_rows(const Mapping *m);
+extern char *projection_images_at(Oid leaf);
 extern List *projection_replace_keys(const Mapping *m);
 extern List *projection_settle_rows(const Mapping *m);
 extern char *projection_out_of_scope(const Mapping *m);

@@ -528,78 +528,11 @@ ref_sampled_rows(const Mapping *m, double percent, bool repeatable)
 		psprintf("%s TABLESAMPLE SYSTEM (%g)%s", ref_unexpanded_rows(m), percent, repeatable ? " REPEATABLE (1)" : "");
 }
 
-/* The key columns as expressions over the source row, each with the target's collation. */
-static char *
-collated_key(const Mapping *m)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < list_length(m->key); i++)
-		appendStringInfo(&buf, "%s%s%s", i ? ", " : "", ref_key(m, KEY_OF_SOURCE, NULL, i), ref_collation(m, list_nth(m->key, i)));
-	return buf.data;
-}
-
-/*
- * The order of source rows with one key, of which the first is moved.  Where the
- * declared order leaves two rows as they come, their primary key tells or, without
- * one, what they hold: everybody must find the same one to be the first.
- */
-static char *
-row_order(const Mapping *m)
-{
-	StringInfoData buf;
-	List	   *primary = key_primary(m->source);
-	ListCell   *lc;
-	ListCell   *direction;
-
-	initStringInfo(&buf);
-	forboth(lc, m->dedupe_by, direction, m->dedupe_order)
-		appendStringInfo(&buf, "%s %s, ", (char *) lfirst(lc), (char *) lfirst(direction));
-	foreach(lc, primary)
-		appendStringInfo(&buf, "%s" SOURCE_ALIAS ".%s", foreach_current_index(lc) ? ", " : "", quote_identifier(lfirst(lc)));
-	if (primary == NIL)
-		appendStringInfoString(&buf, "(" SOURCE_ALIAS ".*)::record USING OPERATOR(pg_catalog.*<)");
-	return buf.data;
-}
-
 /* Does only one of several source rows with one key have a target row? */
 bool
 ref_dedupes(const Mapping *m)
 {
 	return m->dedupe_by != NIL;
-}
-
-/*
- * The source rows that are moved, as src, of those that "FROM <rows>" holds: all of
- * them, or the first of each key.
- */
-char *
-ref_moved_rows(const Mapping *m, const char *rows)
-{
-	char	   *key;
-
-	if (!ref_dedupes(m))
-		return (char *) rows;
-	key = collated_key(m);
-	return psprintf("(SELECT DISTINCT ON (%s) " SOURCE_ALIAS ".* FROM %s ORDER BY %s, %s) AS " SOURCE_ALIAS, key, rows, key, row_order(m));
-}
-
-/*
- * Of the rows that share their key with others, as (key of the one that is moved, own
- * key, image as jsonb): the first of each has no image.  Keys may be equal and not the
- * same.
- */
-char *
-ref_duplicates(const Mapping *m, const char *rows)
-{
-	char	   *partition = psprintf("PARTITION BY %s", collated_key(m));
-
-	return psprintf("SELECT migrate_first, migrate_key, CASE WHEN migrate_rank > 1 THEN migrate_image END FROM "
-					"(SELECT %s AS migrate_key, first_value(%s) OVER migrate_w AS migrate_first, to_jsonb(" SOURCE_ALIAS ".*) AS migrate_image, "
-					"row_number() OVER migrate_w AS migrate_rank, count(*) OVER (%s) AS migrate_rows "
-					"FROM %s WINDOW migrate_w AS (%s ORDER BY %s)) AS migrate_x WHERE migrate_rows > 1",
-					ref_key_json(m, KEY_OF_SOURCE, NULL), ref_key_json(m, KEY_OF_SOURCE, NULL), partition, rows, partition, row_order(m));
 }
 
 /* The keys that some source rows project to, as (migrate_k1, ...). */

@@ -58,7 +58,6 @@ extern char *ref_sampled_rows(const Mapping *m, double percent, bool repeatable)
 extern char *ref_source_rows(const Mapping *m);
 extern bool ref_dedupes(const Mapping *m);
 extern char *ref_moved_rows(const Mapping *m, const char *rows);
-extern char *ref_duplicates(const Mapping *m, const char *rows);
 extern char *ref_projected_keys(const Mapping *m, const char *rows, const char *filter, const char *alias);
 extern char *ref_transition_key_set(const Mapping *m, const char *table, const char *alias);
 extern int	ref_column_number(const Mapping *m, const char *name);

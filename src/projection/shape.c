@@ -42,19 +42,6 @@ projection_null_keys(const Mapping *m)
 					ref_and_condition(m->filter));
 }
 
-/* The keys, one jsonb a row, that several source rows have. */
-char *
-projection_duplicated_keys(const Mapping *m)
-{
-	StringInfoData columns;
-
-	initStringInfo(&columns);
-	for (int i = 0; i < list_length(m->key); i++)
-		appendStringInfo(&columns, "%s" KEYS_ALIAS ".migrate_k%d", i ? ", " : "", i + 1);
-	return psprintf("SELECT %s FROM %s GROUP BY %s HAVING count(*) > 1 AND num_nulls(%s) = 0", ref_key_json(m, KEY_OF_SET, KEYS_ALIAS),
-					ref_projected_keys(m, ref_source_rows(m), m->filter, KEYS_ALIAS), columns.data, columns.data);
-}
-
 /* The numbers of keys $1 that are among keys $2, both a jsonb[]. */
 char *
 projection_keys_among(const Mapping *m)

@@ -3,6 +3,7 @@
  *		The loop that does a job, in a worker or in the foreground.
  *
  * A job's steps:
+ *	duplicates	where several source rows may have one key: find those that are not copied
  *	copy	batches until no range is left
  *	barrier	wait for the transactions that write a source; from here on a
  *			delete cannot be undone by a batch, and needs no dirty key
@@ -40,14 +41,15 @@
 #include "catalog/dirty_key.h"
 #include "catalog/event.h"
 #include "catalog/job.h"
+#include "catalog/job_duplicate.h"
 #include "catalog/job_range.h"
 #include "catalog/mapping.h"
 #include "catalog/migration.h"
 #include "catalog/rejected_row.h"
 #include "catalog/stashed_object.h"
 #include "copy/backfill.h"
+#include "copy/duplicate.h"
 #include "copy/quarantine.h"
-#include "copy/requeue.h"
 #include "copy/range_plan.h"
 #include "copy/sync_pass.h"
 #include "worker/launch.h"
@@ -263,6 +265,8 @@ take_turn(int64 job_id)
 		return TURN_END;
 	if (!pace_may_go(job, g))
 		return TURN_THROTTLE;
+	if (strcmp(job->step, "duplicates") == 0)
+		return launch_become_finisher(job->id) ? TURN_DUPLICATES : TURN_WAIT;
 	if (strcmp(job->step, "copy") == 0)
 		return turn_copy(job, g);
 	if (!launch_become_finisher(job->id))
@@ -282,13 +286,26 @@ pass_barrier(int64 job_id)
 	if (job != NULL && job_advance(job_id, "barrier", "drain"))
 	{
 		mapping_set_complete(job->migration_id, MAPPING_FORWARD, true);
-		requeue_duplicates(migration_get_by_id(job->migration_id));
+		job_duplicate_delete(job_id);
 	}
 }
 
-/* Waits for the writers of the sources; lock_timeout must not end that wait. */
+/* Finds what is not to be copied, before anything is. */
 static void
-wait_for_writers(int64 job_id)
+find_duplicates(int64 job_id)
+{
+	Job		   *job = job_get(job_id);
+
+	if (job == NULL || strcmp(job->step, "duplicates") != 0)
+		return;
+	job_show(migration_get_by_id(job->migration_id), "looking for rows with one key");
+	duplicate_find(job);
+	(void) job_advance(job_id, "duplicates", "copy");
+}
+
+/* Waits for others in a job's migration; lock_timeout must not end that wait. */
+static void
+wait_for(int64 job_id, void (*wait) (int64 migration_id))
 {
 	Job		   *job = job_get(job_id);
 	int			level = NewGUCNestLevel();
@@ -297,7 +314,7 @@ wait_for_writers(int64 job_id)
 	{
 		(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
-		range_plan_wait_for_writers(job->migration_id);
+		wait(job->migration_id);
 	}
 	AtEOXact_GUC(true, level);
 }
@@ -362,13 +379,21 @@ job_work(int64 job_id, JobCommit commit)
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(old);
 		commit();
-		if (turn == TURN_BARRIER)
+		if (turn == TURN_DUPLICATES)
 		{
-			wait_for_writers(job_id);
+			wait_for(job_id, duplicate_wait_for_syncs);
+			commit();
+			find_duplicates(job_id);
+			commit();
+			launch_cease_to_finish(job_id);
+		}
+		else if (turn == TURN_BARRIER)
+		{
+			wait_for(job_id, range_plan_wait_for_writers);
 			commit();
 			pass_barrier(job_id);
 			commit();
-			wait_for_writers(job_id);	/* who still adds keys for deletes */
+			wait_for(job_id, range_plan_wait_for_writers);	/* who still adds keys for deletes */
 			commit();
 		}
 		turns++;

@@ -16,6 +16,7 @@
 #include "catalog/rejected_row.h"
 #include "catalog/stashed_object.h"
 #include "catalog/write_error.h"
+#include "copy/duplicate.h"
 #include "copy/range_plan.h"
 #include "copy/sync_pass.h"
 #include "lifecycle/cutover.h"
@@ -53,7 +54,7 @@ new_job(Migration *g, int workers, int batch_rows, Interval *run_for)
 
 	if (phase_is(g, "dual_write"))
 		gate_pass(g, "backfill", NULL, false, NULL);
-	id = job_insert(g->id, "backfill", workers, batch_rows, run_for, GetUserId());
+	id = job_insert(g->id, "backfill", duplicate_first_step(g), workers, batch_rows, run_for, GetUserId());
 	range_plan_make(id, g->id);
 	if (phase_is(g, "dual_write"))
 		phase_move(g, "backfill", NULL, NULL);

@@ -254,7 +254,7 @@ request_job(const Migration *g, bool *running)
 
 	*running = false;
 	if (job == NULL)
-		return job_insert(g->id, "sync", 1, 0, NULL, GetUserId());
+		return job_insert(g->id, "sync", NULL, 1, 0, NULL, GetUserId());
 	if (strcmp(job->status, "stopped") == 0)
 		wait_until_left(job->id);
 	else if (launch_job_is_running(job->id))

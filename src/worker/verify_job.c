@@ -164,7 +164,7 @@ request_ranges(const Migration *g)
 	}
 	else
 	{
-		id = job_insert(g->id, "verify", 1, 0, NULL, GetUserId());
+		id = job_insert(g->id, "verify", NULL, 1, 0, NULL, GetUserId());
 		make_pass(id, g);
 	}
 	launch_workers(g, id, 1);

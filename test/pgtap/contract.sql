@@ -58,7 +58,7 @@ SELECT is(prokind::text || ' ' || proparallel::text || ' ' || provolatile::text 
 
 -- state tables: keys, and no type that pg_upgrade refuses
 SELECT has_pk('migrate_ext', t, t || ' has a primary key') FROM unnest(ARRAY['migration', 'mapping', 'mapping_column', 'job',
-	'job_range', 'dirty_key', 'rejected_row', 'verification', 'divergence', 'custom_check', 'gate_result', 'key_map',
+	'job_range', 'job_duplicate', 'dirty_key', 'rejected_row', 'verification', 'divergence', 'custom_check', 'gate_result', 'key_map',
 	'stashed_object', 'write_error', 'mapping_rule', 'event']) t;
 SELECT is_empty($$ SELECT a.attrelid::regclass, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 	WHERE c.relnamespace = 'migrate_ext'::regnamespace AND c.relkind = 'r' AND a.atttypid IN ('regproc'::regtype,

@@ -138,6 +138,95 @@ SELECT count(*) AS wrong FROM (SELECT DISTINCT ON (date_trunc('month', day), kin
 	FULL JOIN last_log t ON t.kind = w.kind AND t.month = date_trunc('month', w.day)::date WHERE t.n IS DISTINCT FROM w.n;
 SELECT migrate_rollback('dedupe');
 SELECT migrate_drop('dedupe');
+-- rows that lose come and go with a partition: the list follows where nothing else changes
+TRUNCATE log;
+INSERT INTO log VALUES ('2026-01-01', 'a', 1), ('2026-02-01', 'a', 2), ('2026-01-01', 'b', 3), ('2026-01-02', 'b', 4), ('2026-02-02', 'b', 5);
+CREATE TABLE first_log (kind text PRIMARY KEY, n int);
+SELECT migrate_create('dedupe') > 0 AS created;
+SELECT migrate_map('dedupe', 'log', 'first_log', '{"kind": "kind", "n": "n"}', dedupe_by => 'day') > 0 AS mapped;
+SELECT migrate_set('dedupe', 'sync_interval', '0') IS NOT NULL AS set;
+SELECT migrate_start('dedupe');
+CALL migrate_run('dedupe');
+CREATE VIEW listed AS SELECT string_agg(key ->> 'kind' || (source_row ->> 'n'), ' ' ORDER BY source_row ->> 'n') AS lost, (SELECT string_agg(kind || n, ' ' ORDER BY n) FROM first_log) AS moved
+	FROM migrate_rejected('dedupe') WHERE action = 'duplicate';
+TABLE listed;
+SET client_min_messages = warning;
+ALTER TABLE log DETACH PARTITION log_2;
+SELECT migrate_sync('dedupe') > 0 AS synced;
+TABLE listed;
+ALTER TABLE log ATTACH PARTITION log_2 FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+SELECT migrate_sync('dedupe') > 0 AS synced;
+TABLE listed;
+RESET client_min_messages;
+SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+SELECT migrate_rollback('dedupe');
+SELECT migrate_drop('dedupe');
+
+-- a copy that is stopped halfway: what is written, or moved to other places, before it goes on
+CREATE TABLE visit (id int PRIMARY KEY, who int, note text);
+CREATE TABLE visitor (who int PRIMARY KEY, id int, note text) WITH (autovacuum_enabled = off);
+CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the copy stops here' USING ERRCODE = 'object_not_in_prerequisite_state'; END $$;
+CREATE VIEW wanted_visitors AS SELECT DISTINCT ON (who) who, id, note FROM visit WHERE who IS NOT NULL ORDER BY who, id % 3, id;
+CREATE VIEW visit_verdict AS SELECT
+	(SELECT count(*) FROM ((TABLE wanted_visitors EXCEPT TABLE visitor) UNION ALL (TABLE visitor EXCEPT TABLE wanted_visitors)) x) AS wrong,
+	(SELECT count(*) FROM ((SELECT id FROM visit WHERE who IS NOT NULL EXCEPT SELECT id FROM wanted_visitors) EXCEPT ALL
+		SELECT (source_row ->> 'id')::int FROM migrate_rejected('dedupe') WHERE action = 'duplicate') x) AS not_listed,
+	(SELECT count(*) FROM (SELECT (source_row ->> 'id')::int FROM migrate_rejected('dedupe') WHERE action = 'duplicate' EXCEPT ALL
+		(SELECT id FROM visit WHERE who IS NOT NULL EXCEPT SELECT id FROM wanted_visitors)) x) AS wrongly_listed,
+	(SELECT count(*) FROM migrate_ext.job_duplicate) AS noted;
+INSERT INTO visit SELECT i, i % 1000, CASE WHEN i = 1500 THEN 'stop' ELSE 'n' || i END FROM generate_series(1, 3000) i;
+-- these have no key to lose
+INSERT INTO visit VALUES (5001, NULL, 'nobody'), (5002, NULL, 'nobody');
+SELECT migrate_create('dedupe') > 0 AS created;
+SELECT migrate_map('dedupe', 'visit', 'visitor', dedupe_by => 'id % 3') > 0 AS mapped;
+SELECT migrate_set('dedupe', 'sync_interval', '0') IS NOT NULL AS set, migrate_set('dedupe', 'batch_rows', '100..100') IS NOT NULL AS batch;
+SELECT migrate_start('dedupe');
+CREATE TRIGGER stop BEFORE INSERT ON visitor FOR EACH ROW WHEN (NEW.note = 'stop') EXECUTE FUNCTION stop();
+\set VERBOSITY terse
+CALL migrate_run('dedupe');
+\set VERBOSITY default
+SELECT step FROM migrate_progress('dedupe');
+SELECT count(*) BETWEEN 200 AND 800 AS halfway, count(*) FILTER (WHERE NOT EXISTS (SELECT FROM wanted_visitors w WHERE w.id = v.id)) AS of_losers FROM visitor v;
+SELECT count(*) AS noted FROM migrate_ext.job_duplicate;
+-- a row that is moved goes; a row that loses goes, and a new one takes its place
+DELETE FROM visit WHERE id = (SELECT id FROM wanted_visitors WHERE who = 700);
+DELETE FROM visit WHERE who = 800 AND id NOT IN (SELECT id FROM wanted_visitors);
+VACUUM visit;
+INSERT INTO visit VALUES (6001, 6001, 'in its place'), (6002, 6002, 'in its place');
+DROP TRIGGER stop ON visitor;
+CALL migrate_run('dedupe');
+TABLE visit_verdict;
+SELECT key, sqlstate FROM migrate_rejected('dedupe') WHERE action = 'reject';
+SELECT migrate_rollback('dedupe');
+-- once more, given up and begun anew, and all rows get other places
+DELETE FROM visit WHERE who IS NULL;
+TRUNCATE visitor;
+CREATE TRIGGER stop BEFORE INSERT ON visitor FOR EACH ROW WHEN (NEW.note = 'stop') EXECUTE FUNCTION stop();
+SELECT migrate_start('dedupe');
+\set VERBOSITY terse
+CALL migrate_run('dedupe');
+SELECT migrate_rollback('dedupe');
+TRUNCATE visitor;
+SELECT migrate_start('dedupe');
+CALL migrate_run('dedupe');
+\set VERBOSITY default
+DELETE FROM visit WHERE id IN (1, 2, 3);
+VACUUM FULL visit;
+DROP TRIGGER stop ON visitor;
+CALL migrate_run('dedupe');
+TABLE visit_verdict;
+-- and with nothing in the way, by several workers
+SELECT migrate_rollback('dedupe');
+TRUNCATE visitor;
+SELECT migrate_start('dedupe');
+SET client_min_messages = warning;
+SELECT migrate_backfill('dedupe', workers => 3) > 0 AS job;
+CALL migrate_wait('dedupe', '60 s');
+RESET client_min_messages;
+TABLE visit_verdict;
+SELECT pending, missing, extra, different, checksum_match FROM migrate_verify('dedupe');
+SELECT migrate_rollback('dedupe');
+SELECT migrate_drop('dedupe');
 
 -- keys that are equal and not the same
 CREATE TABLE price (id int PRIMARY KEY, amount numeric);

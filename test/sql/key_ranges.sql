@@ -52,6 +52,16 @@ SELECT batches, rows_written FROM migrate_progress('kr');
 SELECT source_rows, target_rows, filtered, rejected, missing, extra, different, checksum_match FROM migrate_verify('kr');
 SELECT migrate_rollback('kr');
 SELECT migrate_drop('kr');
+-- several rows with one key, whose places nobody knows
+TRUNCATE kr_target;
+SELECT migrate_create('kr') > 0 AS created;
+SELECT migrate_map('kr', 'kr_source', 'kr_target', '{"id": "id % 1000", "v": "v"}', filter => $$v <> 'v4242'$$, dedupe_by => 'id DESC', capture => 'none') > 0 AS mapped;
+SELECT migrate_start('kr');
+CALL migrate_run('kr');
+SELECT source_rows, target_rows, filtered, rejected, deduplicated, missing, extra, different, checksum_match FROM migrate_verify('kr');
+SELECT count(*) FROM migrate_rejected('kr') WHERE action = 'duplicate';
+SELECT migrate_rollback('kr');
+SELECT migrate_drop('kr');
 -- an empty one
 TRUNCATE kr_target, kr_there;
 SELECT migrate_create('kr') > 0 AS created;
