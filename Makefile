@@ -50,8 +50,8 @@ OBJS = \
 	src/projection/aggregate.o \
 	src/projection/columns.o \
 	src/projection/constraint.o \
-	src/projection/duplicate.o \
 	src/projection/comparison.o \
+	src/projection/duplicate.o \
 	src/projection/expression.o \
 	src/projection/foreign_key.o \
 	src/projection/key.o \
@@ -186,7 +186,7 @@ ISOLATION = backfill_delete backfill_update dual_write_isolation sync_insert syn
 	start_in_flight cutover_in_flight deadlock key_swap nested_write in_place serializable \
 	old_snapshot sync_writes set_members multiset dedupe_copy merged_rows lookup_change key_map key_copy deferred_added cascade partition_change truncate both_sides unique_wait batch_snapshot swap_in_flight route cleanup_lock
 PGTAP     = contract
-TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile 007_stress 008_interrupt 009_sync_worker 011_replication 012_dump 013_prepared 014_throttle 015_supervisor 016_disk_full 017_cron 018_verify_load 019_start_lock 020_verify_ranges 021_two_clusters 022_swap 023_report 024_swap_load 025_swap_crash 027_real_input
+TAP       = 001_load 002_crash 003_workers 004_owner 005_standby 006_hostile 007_stress 008_interrupt 009_sync_worker 011_replication 012_dump 013_prepared 014_throttle 015_supervisor 016_disk_full 017_cron 018_verify_load 019_start_lock 020_verify_ranges 021_two_clusters 022_swap 023_report 024_swap_load 025_swap_crash 027_real_input 028_duplicates
 
 REGRESS_OPTS   = --inputdir=test
 ISOLATION_OPTS = --inputdir=test/isolation

@@ -13,6 +13,7 @@
 
 #include "base/spi.h"
 #include "catalog/job.h"
+#include "catalog/job_duplicate.h"
 
 #define JOB_SELECT \
 	"SELECT job_id, migration_id, kind, status, step, workers, coalesce(batch_rows, 0), " \
@@ -186,12 +187,12 @@ job_cancel(int64 id)
 			   "WHERE job_id = $1 AND status NOT IN ('cancelled', 'done')", SPI_ARGS(spi_int8(id)));
 }
 
-/* Moves an active job to its next step; false if that was done, or it was ended. */
+/* Moves a job to its next step, also where its time has ended meanwhile; false if that was done, or it was ended otherwise. */
 bool
 job_advance(int64 id, const char *from_step, const char *to_step)
 {
 	return spi_change("UPDATE migrate_ext.job SET step = $3 WHERE job_id = $1 AND step = $2 "
-				  "AND status IN ('requested', 'running')",
+				  "AND status IN ('requested', 'running', 'stopped')",
 				  SPI_ARGS(spi_int8(id), spi_text(from_step), spi_text(to_step))) == 1;
 }
 
@@ -222,6 +223,7 @@ job_cancel_all(int64 migration_id)
 	spi_change("UPDATE migrate_ext.job SET status = 'cancelled', finished_at = clock_timestamp(), "
 		   "throttle_reason = NULL WHERE migration_id = $1 AND status NOT IN ('cancelled', 'done')",
 		   SPI_ARGS(spi_int8(migration_id)));
+	job_duplicate_delete_all(migration_id);
 }
 
 /* Shows why a job waits; null when it goes on. */

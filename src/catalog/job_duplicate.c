@@ -24,10 +24,11 @@ job_duplicate_list(int64 job_id, int64 mapping_id, Oid relation, ItemPointerData
 	ArrayType  *tids;
 
 	spi_open_catalog(&scope);
-	spi_run_fixed("SELECT coalesce(array_agg(tid ORDER BY tid), '{}') FROM migrate_ext.job_duplicate "
-				  "WHERE job_id = $1 AND mapping_id = $2 AND relation = $3 AND tid >= $4 AND tid < $5",
-				  SPI_ARGS(spi_int8(job_id), spi_int8(mapping_id), spi_oid(REGCLASSOID, relation),
-						   spi_datum(TIDOID, PointerGetDatum(&low), false), spi_datum(TIDOID, PointerGetDatum(&high), false)));
+	/* planned anew each time: a plan from when the table was empty would read all of it for each batch */
+	spi_run("SELECT coalesce(array_agg(tid ORDER BY tid), '{}') FROM migrate_ext.job_duplicate "
+			"WHERE job_id = $1 AND mapping_id = $2 AND relation = $3 AND tid >= $4 AND tid < $5",
+			SPI_ARGS(spi_int8(job_id), spi_int8(mapping_id), spi_oid(REGCLASSOID, relation),
+					 spi_datum(TIDOID, PointerGetDatum(&low), false), spi_datum(TIDOID, PointerGetDatum(&high), false)));
 	tids = DatumGetArrayTypeP(spi_get_copy(&scope, 0, 1));
 	spi_close(&scope);
 	return tids;

@@ -75,15 +75,6 @@ rejected_row_forget_duplicates(int64 mapping_id)
 	spi_change("DELETE FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND action = 'duplicate'", SPI_ARGS(spi_int8(mapping_id)));
 }
 
-/* Makes the keys that rows are listed to have lost dirty. */
-void
-rejected_row_requeue_duplicates(int64 mapping_id)
-{
-	spi_change("INSERT INTO migrate_ext.dirty_key (mapping_id, key, reason) "
-			   "SELECT DISTINCT mapping_id, key, 'duplicate' FROM migrate_ext.rejected_row WHERE mapping_id = $1 AND action = 'duplicate'",
-			   SPI_ARGS(spi_int8(mapping_id)));
-}
-
 /*
  * Lists rows that lost their keys to others, of the keys first (NULL if there are
  * none).  Those that were listed with some keys, given in one form and another, are

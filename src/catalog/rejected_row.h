@@ -17,7 +17,6 @@ extern bool rejected_row_note_again(int64 mapping_id, Datum key, const ErrorData
 extern void rejected_row_list_rule(int64 mapping_id, const char *rule, const char *action, ArrayType *keys, ArrayType *images, bool again);
 extern void rejected_row_add_duplicates(int64 mapping_id, ArrayType *keys, ArrayType *images);
 extern void rejected_row_forget_duplicates(int64 mapping_id);
-extern void rejected_row_requeue_duplicates(int64 mapping_id);
 extern void rejected_row_list_duplicates(int64 mapping_id, ArrayType *keys, ArrayType *also, ArrayType *first, ArrayType *images);
 extern void rejected_row_forget(int64 mapping_id, ArrayType *keys, const char *rule);
 extern void rejected_row_requeue(int64 migration_id);

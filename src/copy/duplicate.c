@@ -17,16 +17,17 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/itemptr.h"
-#include "storage/lmgr.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
 #include "base/spi.h"
+#include "capture/apply_frame.h"
 #include "catalog/dirty_key.h"
 #include "catalog/job_duplicate.h"
 #include "catalog/rejected_row.h"
 #include "copy/duplicate.h"
 #include "copy/requeue.h"
+#include "copy/settle.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -57,26 +58,20 @@ duplicate_first_step(const Migration *g)
 }
 
 /*
- * Waits for the syncs under way, of which each holds its target: what they have listed and not
- * committed would be listed twice.  Those that begin now see the job, and wait.
- * Called in a transaction without a snapshot of its own.
+ * Keeps syncs off the mappings where several rows may have one key, or says that there is one: what
+ * it has listed, and not committed, would be listed twice.
  */
-void
-duplicate_wait_for_syncs(int64 migration_id)
+bool
+duplicate_lock_all(const Migration *g)
 {
-	List	   *tags = NIL;
 	ListCell   *lc;
 
-	foreach(lc, mapping_list(migration_id, MAPPING_FORWARD))
+	foreach(lc, mapping_list(g->id, MAPPING_FORWARD))
 	{
-		const Mapping *m = lfirst(lc);
-		LOCKTAG    *tag = palloc(sizeof(LOCKTAG));
-
-		SET_LOCKTAG_RELATION(*tag, MyDatabaseId, m->target);
-		if (ref_dedupes(m))
-			tags = lappend(tags, tag);
+		if (ref_dedupes(lfirst(lc)) && !settle_lock_out_others(lfirst(lc)))
+			return false;
 	}
-	WaitForLockersMultiple(tags, ShareLock, false);
+	return true;
 }
 
 /* Have rows of the source places that stay theirs? */
@@ -85,7 +80,7 @@ has_places(Oid source)
 {
 	ListCell   *lc;
 
-	foreach(lc, find_all_inheritors(source, AccessShareLock, NULL))
+	foreach(lc, find_all_inheritors(source, NoLock, NULL))
 	{
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
 			return false;
@@ -122,13 +117,15 @@ read_places(uint64 n)
 
 /* Fills in what rows of one relation, at these places, hold. */
 static void
-read_images(LostRow *rows, int n, ArrayType *places)
+read_images(const Mapping *m, LostRow *rows, int n, ArrayType *places)
 {
+	MemoryContext batch = CurrentMemoryContext;
 	int			level = NewGUCNestLevel();
 	uint64		found;
 
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	found = spi_run(projection_images_at(rows[0].relation), SPI_ARGS(spi_datum(TIDARRAYOID, PointerGetDatum(places), false)));
+	found = spi_run(projection_images_at(m, rows[0].relation), SPI_ARGS(spi_datum(TIDARRAYOID, PointerGetDatum(places), false)));
+	MemoryContextSwitchTo(batch);	/* SPI leaves us in one that lasts as long as the search */
 	AtEOXact_GUC(true, level);
 	for (uint64 i = 0; i < found; i++)
 	{
@@ -161,7 +158,7 @@ list_rows(const Mapping *m, const LostRow *rows, int n)
 									construct_array(images, known, JSONBOID, -1, false, TYPALIGN_INT));
 }
 
-/* Notes and lists rows of one relation. */
+/* Lists rows of one relation, and notes them for a job, if there is one. */
 static void
 note_rows(const Job *job, const Mapping *m, LostRow *rows, int n)
 {
@@ -171,10 +168,25 @@ note_rows(const Job *job, const Mapping *m, LostRow *rows, int n)
 	for (int i = 0; i < n; i++)
 		tids[i] = PointerGetDatum(&rows[i].tid);
 	places = construct_array(tids, n, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT);
-	job_duplicate_add(job->id, m->id, rows[0].relation, places);
-	read_images(rows, n, places);
+	if (job != NULL)
+		job_duplicate_add(job->id, m->id, rows[0].relation, places);
+	read_images(m, rows, n, places);
 	list_rows(m, rows, n);
 	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Ends the search for somebody who waits to lock the source, as a rollback does, and behind whom
+ * the application waits.
+ */
+static void
+give_way(const Mapping *m)
+{
+	if (spi_change("SELECT FROM pg_locks WHERE NOT granted AND locktype = 'relation' AND database = $1 AND relation = $2 AND mode = 'AccessExclusiveLock'",
+				   SPI_ARGS(spi_oid(OIDOID, MyDatabaseId), spi_oid(OIDOID, m->source))) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("the search for rows with one key gives way to who waits for the table")));
 }
 
 /* Work for requeue_scan. */
@@ -184,6 +196,7 @@ note_found(const Mapping *m, uint64 n, void *arg)
 	LostRow    *rows = read_places(n);
 	uint64		begin = 0;
 
+	give_way(m);
 	for (uint64 i = 1; i <= n; i++)
 	{
 		if (i < n && rows[i].relation == rows[begin].relation)
@@ -193,25 +206,91 @@ note_found(const Mapping *m, uint64 n, void *arg)
 	}
 }
 
-/* Finds the rows that the job is not to copy. */
-void
-duplicate_find(const Job *job)
+/* Work for requeue_scan: lists rows that have no places, those that lose. */
+static void
+list_found(const Mapping *m, uint64 n, void *arg)
 {
+	LostRow    *rows = palloc0(sizeof(LostRow) * n);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		rows[i].key = spi_get_datum(i, 1);
+		rows[i].image = spi_is_null(i, 3) ? (Datum) 0 : spi_get_datum(i, 3);
+	}
+	list_rows(m, rows, n);
+}
+
+/* Lists the rows that lose their key, anew.  The caller has locked out others who settle keys. */
+static void
+list_all(const Mapping *m, const Job *job)
+{
+	rejected_row_forget_duplicates(m->id);
+	if (has_places(m->source))
+		requeue_scan(m, projection_lost_rows(m), NULL, BATCH_ROWS, note_found, (void *) job);
+	else
+		requeue_scan(m, projection_duplicates(m), NULL, BATCH_ROWS, list_found, NULL);
+}
+
+void
+duplicate_list_all(const Mapping *m)
+{
+	list_all(m, NULL);
+}
+
+/*
+ * Finds the rows of a mapping that the job is not to copy.  It is done as a write of the migration:
+ * rows get their new keys here, without which none would be seen to have one.
+ */
+static void
+find_lost(const Job *job, const Mapping *m)
+{
+	ApplyFrame	frame;
+
+	if (!has_places(m->source))
+	{
+		dirty_key_add_every(m->id, "duplicate", NULL);
+		return;
+	}
+	apply_begin(&frame, m->migration_id, MAPPING_FORWARD);
+	PG_TRY();
+	{
+		list_all(m, job);
+	}
+	PG_FINALLY();
+	{
+		apply_end(&frame);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Finds the rows that the job is not to copy; it goes on with that.  Raises if somebody is in
+ * the way.  The caller has called duplicate_lock_all.
+ */
+void
+duplicate_find(int64 job_id)
+{
+	Job		   *job = job_get(job_id);
 	ListCell   *lc;
 
-	job_duplicate_delete_all(job->migration_id);
 	foreach(lc, mapping_list(job->migration_id, MAPPING_FORWARD))
 	{
-		const Mapping *m = lfirst(lc);
-
-		if (!ref_dedupes(m))
-			continue;
-		rejected_row_forget_duplicates(m->id);
-		if (has_places(m->source))
-			requeue_scan(m, projection_lost_rows(m), NULL, BATCH_ROWS, note_found, (void *) job);
-		else
-			dirty_key_add_every(m->id, "duplicate", NULL);
+		if (ref_dedupes(lfirst(lc)))
+			(void) find_all_inheritors(((Mapping *) lfirst(lc))->source, AccessShareLock, NULL);
 	}
+	/* who held a lock that we have waited for may have done it, or cancelled the job in a rollback */
+	job = job_get(job_id);
+	if (!job_is_active(job_id) || strcmp(job->step, "duplicates") != 0)
+		return;
+	foreach(lc, mapping_list(job->migration_id, MAPPING_FORWARD))
+	{
+		if (ref_dedupes(lfirst(lc)))
+			find_lost(job, lfirst(lc));
+	}
+	if (!job_advance(job_id, "duplicates", "copy"))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("the job was ended")));
 }
 
 /* Lists the rows that have lost one of some keys to others now, and none else of these keys. */

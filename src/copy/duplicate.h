@@ -13,8 +13,9 @@
 #include "catalog/migration.h"
 
 extern const char *duplicate_first_step(const Migration *g);
-extern void duplicate_wait_for_syncs(int64 migration_id);
-extern void duplicate_find(const Job *job);
+extern bool duplicate_lock_all(const Migration *g);
+extern void duplicate_find(int64 job_id);
+extern void duplicate_list_all(const Mapping *m);
 extern void duplicate_list_keys(const Mapping *m, ArrayType *keys);
 
 #endif							/* MIGRATE_DUPLICATE_H */

@@ -151,14 +151,3 @@ requeue_changes(const Mapping *m, const Datum *changes, int n)
 		all = all && found[i];
 	return all;
 }
-
-/*
- * The keys that several rows of a source have, or had when they were listed, become dirty;
- * reads all rows.
- */
-void
-requeue_duplicates(const Mapping *m)
-{
-	requeue_found(m, projection_duplicated_keys(m), NULL, 1, "duplicate");
-	rejected_row_requeue_duplicates(m->id);
-}

@@ -16,6 +16,5 @@ extern ArrayType *requeue_read_column(uint64 rows, int column);
 extern void requeue_scan(const Mapping *m, const char *sql, ArrayType *keys, int batch_rows, RowsFound found, void *arg);
 extern void requeue_found(const Mapping *m, const char *sql, ArrayType *keys, int column, const char *reason);
 extern bool requeue_changes(const Mapping *m, const Datum *changes, int n);
-extern void requeue_duplicates(const Mapping *m);
 
 #endif							/* MIGRATE_REQUEUE_H */

@@ -27,9 +27,17 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
+#include "nodes/plannodes.h"
+#include "optimizer/optimizer.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/guc.h"
+#include "utils/plancache.h"
+#include "utils/rel.h"
 
 #include "base/spi.h"
 #include "copy/quarantine.h"
@@ -38,8 +46,31 @@
 #include "projection/projection.h"
 #include "projection/reference.h"
 
-/* Tells the advisory lock of a mapping without keys from others. */
-#define COUNTING_LOCK_FIELD 79
+/* How many keys are settled at once where tables are read as a whole for them: rather many. */
+#define MAX_BATCH_KEYS 20000
+
+/* For so many blocks of the source as many keys more, where no index finds them. */
+#define SCALE_BLOCKS 1024
+
+/* Tells the advisory lock of those who settle a mapping from others. */
+#define SETTLING_LOCK_FIELD 79
+
+/* Takes the lock of those who settle a mapping, until the end of the transaction, if it is to be had. */
+static bool
+lock_settling(const Mapping *m, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (m->id >> 32), (uint32) m->id, SETTLING_LOCK_FIELD);
+	return LockAcquire(&tag, mode, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* Has what others have settled been committed, and does nobody else settle keys until the end of the transaction? */
+bool
+settle_lock_out_others(const Mapping *m)
+{
+	return lock_settling(m, ExclusiveLock);
+}
 
 /*
  * Locks the two tables as the settling will, or says that somebody keeps them.
@@ -52,13 +83,10 @@
 bool
 settle_lock_tables(const Mapping *m)
 {
-	LOCKTAG		tag;
-
 	if (!ConditionalLockRelationOid(m->source, RowShareLock) ||
 		!ConditionalLockRelationOid(m->target, key_is_foreign(m->target) ? ShareRowExclusiveLock : RowExclusiveLock))
 		return false;
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (m->id >> 32), (uint32) m->id, COUNTING_LOCK_FIELD);
-	return !ref_is_multiset(m) || LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	return ref_is_multiset(m) ? settle_lock_out_others(m) : !ref_dedupes(m) || lock_settling(m, ShareLock);
 }
 
 /* The keys of the entries with these numbers, as a parameter. */
@@ -246,6 +274,63 @@ prefer_joins(const Mapping *m)
 		switch_off("enable_hashjoin");
 		switch_off("enable_mergejoin");
 	}
+}
+
+/* What the planner thinks that it costs to look for the source rows of some keys. */
+static double
+search_cost(const Mapping *m)
+{
+	SpiScope	scope;
+	SPIPlanPtr	plan;
+	CachedPlan *cached;
+	double		cost;
+
+	spi_open_owner(&scope, m->owner, m->time_zone);
+	prefer_joins(m);
+	plan = SPI_prepare(projection_find_source(m), 1, (Oid[]) {JSONBARRAYOID});
+	cached = plan != NULL ? SPI_plan_get_cached_plan(plan) : NULL;
+	if (cached == NULL)
+		elog(ERROR, "could not plan a search for keys: %s", SPI_result_code_string(SPI_result));
+	cost = linitial_node(PlannedStmt, cached->stmt_list)->planTree->total_cost;
+	ReleaseCachedPlan(cached, NULL);
+	spi_close(&scope);
+	return cost;
+}
+
+static int64
+source_blocks(const Mapping *m)
+{
+	int64		blocks = 0;
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(m->source, AccessShareLock, NULL))
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+
+		if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+			blocks += RelationGetNumberOfBlocks(rel);
+		relation_close(rel, NoLock);
+	}
+	return blocks;
+}
+
+/*
+ * How many keys to settle at once, where limit would do if an index finds their rows.  If none does, each
+ * step reads the whole source, for one key or many: it takes as long, and a row is locked as long.
+ */
+int
+settle_batch_keys(const Mapping *m, int limit)
+{
+	int64		blocks;
+
+	if (ref_is_multiset(m))
+		return Max(limit, MAX_BATCH_KEYS);
+	if (projection_source_is_unique(m, true))
+		return limit;
+	blocks = source_blocks(m);
+	if (blocks <= SCALE_BLOCKS || search_cost(m) < blocks * seq_page_cost)
+		return limit;
+	return Min((int64) MAX_BATCH_KEYS, limit * (blocks / SCALE_BLOCKS));
 }
 
 /* The keys of the entries that are not left for later; NULL if there are none. */

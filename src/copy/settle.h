@@ -42,6 +42,8 @@ typedef struct Settlement
 } Settlement;
 
 extern bool settle_lock_tables(const Mapping *m);
+extern bool settle_lock_out_others(const Mapping *m);
+extern int	settle_batch_keys(const Mapping *m, int limit);
 extern void settle_keys(const Settlement *s);
 extern ArrayType *settle_done_keys(const Settlement *s);
 

@@ -45,9 +45,6 @@
 #include "projection/projection.h"
 #include "projection/reference.h"
 
-/* How many keys are counted at once: as both tables are read for them, rather many. */
-#define COUNTING_BATCH_KEYS 20000
-
 /* Work for subxact_try. */
 static void
 work_settle(void *arg)
@@ -226,7 +223,7 @@ expand_every(const Mapping *m)
 	requeue_found(m, ref_is_multiset(m) ? projection_compare_multisets(m, false, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL) :
 				  projection_compare(m, false, without != NULL ? KEYS_LEFT_OUT : KEYS_ALL, NULL), without, 2, "reconcile");
 	if (ref_dedupes(m) && !m->reverse)
-		requeue_duplicates(m);
+		duplicate_list_all(m);
 	if (m->has_rules && !m->reverse)
 		quarantine_list_all(m);
 }
@@ -323,6 +320,11 @@ settle_every(const Mapping *m, const DirtyKeyBatch *batch, SyncResult *result)
 	result->busy += nearly;
 	if (n == 0)
 		return;
+	if (e.every && ref_dedupes(m) && !m->reverse && !settle_lock_out_others(m))
+	{
+		result->busy += n;		/* another sync may have listed lost rows, and not ended yet */
+		return;
+	}
 	error = subxact_try(work_expand, &e);
 	if (error == NULL)
 	{
@@ -446,8 +448,7 @@ sync_batch(const Migration *g, const Mapping *m, SyncStretch *stretch, SyncResul
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	result->halted = !settle_lock_tables(m);
 	if (!result->halted)
-		dirty_key_take(m->id, stretch->after, stretch->upto, ref_is_multiset(m) ? Max(stretch->limit, COUNTING_BATCH_KEYS) : stretch->limit,
-					   stretch->due_only, &batch);
+		dirty_key_take(m->id, stretch->after, stretch->upto, settle_batch_keys(m, stretch->limit), stretch->due_only, &batch);
 	if (batch.n > 0)
 		result->halted = sync_must_wait(g);
 	if (batch.n > 0 && !result->halted)

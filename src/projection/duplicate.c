@@ -29,13 +29,14 @@ collated_key(const Mapping *m)
 /*
  * The order of source rows with one key, of which the first is moved.  Where the
  * declared order leaves two rows as they come, their primary key tells or, without
- * one, what they hold: everybody must find the same one to be the first.
+ * one that covers the rows of all children, too, what they hold: everybody must find
+ * the same one to be the first.
  */
 static char *
 row_order(const Mapping *m)
 {
 	StringInfoData buf;
-	List	   *primary = key_primary(m->source);
+	List	   *primary = key_has_children(m->source) ? NIL : key_primary(m->source);
 	ListCell   *lc;
 	ListCell   *direction;
 
@@ -90,17 +91,11 @@ projection_duplicates_of_keys(const Mapping *m)
 									  ref_keys_equal(m, KEY_OF_SET, KEYS_ALIAS, KEY_OF_SOURCE, NULL), ref_and_condition(m->filter)));
 }
 
-/* The keys, one jsonb a row, that several source rows have. */
+/* The same of all source rows. */
 char *
-projection_duplicated_keys(const Mapping *m)
+projection_duplicates(const Mapping *m)
 {
-	StringInfoData columns;
-
-	initStringInfo(&columns);
-	for (int i = 0; i < list_length(m->key); i++)
-		appendStringInfo(&columns, "%s" KEYS_ALIAS ".migrate_k%d", i ? ", " : "", i + 1);
-	return psprintf("SELECT %s FROM %s GROUP BY %s HAVING count(*) > 1 AND num_nulls(%s) = 0", ref_key_json(m, KEY_OF_SET, KEYS_ALIAS),
-					ref_projected_keys(m, ref_source_rows(m), m->filter, KEYS_ALIAS), columns.data, columns.data);
+	return duplicates(m, psprintf("%s WHERE num_nulls(%s) = 0%s", ref_source_rows(m), ref_key_list(m, KEY_OF_SOURCE, NULL), ref_and_condition(m->filter)));
 }
 
 /*
@@ -128,10 +123,13 @@ projection_lost_rows(const Mapping *m)
 					collated_key(m), row_order(m), names.data);
 }
 
-/* The images of the rows of a leaf relation at places $1, a tid[], with these. */
+/*
+ * The images of the rows of a leaf relation at places $1, a tid[], with these: as rows of the
+ * source, which is all that a sync sees of them.
+ */
 char *
-projection_images_at(Oid leaf)
+projection_images_at(const Mapping *m, Oid leaf)
 {
-	return psprintf("SELECT " SOURCE_ALIAS ".ctid, to_jsonb(" SOURCE_ALIAS ".*) FROM ONLY %s AS " SOURCE_ALIAS
-					" WHERE " SOURCE_ALIAS ".ctid = ANY ($1)", quote_relation(leaf));
+	return psprintf("SELECT " SOURCE_ALIAS ".ctid, to_jsonb((" SOURCE_ALIAS ".*)::%s) FROM ONLY %s AS " SOURCE_ALIAS
+					" WHERE " SOURCE_ALIAS ".ctid = ANY ($1)", quote_relation(m->source), quote_relation(leaf));
 }

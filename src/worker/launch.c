@@ -84,19 +84,6 @@ launch_become_finisher(int64 job_id)
 	return true;
 }
 
-/* Lets any session be the one, if it was this. */
-void
-launch_cease_to_finish(int64 job_id)
-{
-	LOCKTAG		tag;
-
-	if (finishing != job_id)
-		return;
-	set_tag(&tag, job_id, FINISHER_LOCK_FIELD);
-	LockRelease(&tag, ExclusiveLock, true);
-	finishing = 0;
-}
-
 /* Gives the session locks back, where the session goes on. */
 void
 launch_release_job(int64 job_id)
@@ -105,7 +92,12 @@ launch_release_job(int64 job_id)
 
 	set_tag(&tag, job_id, JOB_LOCK_FIELD);
 	LockRelease(&tag, ShareLock, true);
-	launch_cease_to_finish(job_id);
+	if (finishing == job_id)
+	{
+		set_tag(&tag, job_id, FINISHER_LOCK_FIELD);
+		LockRelease(&tag, ExclusiveLock, true);
+		finishing = 0;
+	}
 }
 
 /* How many sessions with a pid from first to before end hold such a lock? */

@@ -31,7 +31,6 @@ extern bool launch_rebuild(const Migration *g);
 extern bool launch_is_surplus(int64 job_id, int wanted);
 extern void launch_hold_job(int64 job_id);
 extern bool launch_become_finisher(int64 job_id);
-extern void launch_cease_to_finish(int64 job_id);
 extern void launch_release_job(int64 job_id);
 
 #endif							/* MIGRATE_LAUNCH_H */

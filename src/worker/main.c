@@ -112,6 +112,33 @@ fail(const Job *job, const Migration *g, const ErrorData *error)
 	event_record(g, "job_failed", NULL, NULL, error->message);
 }
 
+/* Work for subxact_try. */
+static void
+work_duplicates(void *arg)
+{
+	duplicate_find(*(int64 *) arg);
+}
+
+/* Finds what is not to be copied, before anything is. */
+static Turn
+turn_duplicates(const Job *job, const Migration *g)
+{
+	int64		job_id = job->id;
+	ErrorData  *error;
+
+	job_show(g, "waiting for a sync to end");
+	if (!duplicate_lock_all(g))
+		return TURN_WAIT;		/* or for a worker that does the same */
+	job_show(g, "looking for rows with one key");
+	error = subxact_try(work_duplicates, &job_id);
+	if (error == NULL)
+		return TURN_AGAIN;
+	if (error_is_transient(error))
+		return TURN_YIELD;
+	fail(job, g, error);
+	return TURN_END;
+}
+
 /* One batch of the copy. */
 static Turn
 turn_copy(const Job *job, const Migration *g)
@@ -266,7 +293,7 @@ take_turn(int64 job_id)
 	if (!pace_may_go(job, g))
 		return TURN_THROTTLE;
 	if (strcmp(job->step, "duplicates") == 0)
-		return launch_become_finisher(job->id) ? TURN_DUPLICATES : TURN_WAIT;
+		return turn_duplicates(job, g);
 	if (strcmp(job->step, "copy") == 0)
 		return turn_copy(job, g);
 	if (!launch_become_finisher(job->id))
@@ -290,22 +317,9 @@ pass_barrier(int64 job_id)
 	}
 }
 
-/* Finds what is not to be copied, before anything is. */
+/* Waits for the writers of the sources; lock_timeout must not end that wait. */
 static void
-find_duplicates(int64 job_id)
-{
-	Job		   *job = job_get(job_id);
-
-	if (job == NULL || strcmp(job->step, "duplicates") != 0)
-		return;
-	job_show(migration_get_by_id(job->migration_id), "looking for rows with one key");
-	duplicate_find(job);
-	(void) job_advance(job_id, "duplicates", "copy");
-}
-
-/* Waits for others in a job's migration; lock_timeout must not end that wait. */
-static void
-wait_for(int64 job_id, void (*wait) (int64 migration_id))
+wait_for_writers(int64 job_id)
 {
 	Job		   *job = job_get(job_id);
 	int			level = NewGUCNestLevel();
@@ -314,7 +328,7 @@ wait_for(int64 job_id, void (*wait) (int64 migration_id))
 	{
 		(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
-		wait(job->migration_id);
+		range_plan_wait_for_writers(job->migration_id);
 	}
 	AtEOXact_GUC(true, level);
 }
@@ -379,21 +393,13 @@ job_work(int64 job_id, JobCommit commit)
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(old);
 		commit();
-		if (turn == TURN_DUPLICATES)
+		if (turn == TURN_BARRIER)
 		{
-			wait_for(job_id, duplicate_wait_for_syncs);
-			commit();
-			find_duplicates(job_id);
-			commit();
-			launch_cease_to_finish(job_id);
-		}
-		else if (turn == TURN_BARRIER)
-		{
-			wait_for(job_id, range_plan_wait_for_writers);
+			wait_for_writers(job_id);
 			commit();
 			pass_barrier(job_id);
 			commit();
-			wait_for(job_id, range_plan_wait_for_writers);	/* who still adds keys for deletes */
+			wait_for_writers(job_id);	/* who still adds keys for deletes */
 			commit();
 		}
 		turns++;

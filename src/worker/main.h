@@ -22,7 +22,6 @@ typedef enum Turn
 	TURN_THROTTLE,				/* paused, or a signal says so */
 	TURN_IDLE,					/* nothing to do for a while */
 	TURN_SLEEP,					/* nothing to do until something is due */
-	TURN_DUPLICATES,
 	TURN_BARRIER,
 	TURN_END
 } Turn;

@@ -62,6 +62,20 @@ SELECT source_rows, target_rows, filtered, rejected, deduplicated, missing, extr
 SELECT count(*) FROM migrate_rejected('kr') WHERE action = 'duplicate';
 SELECT migrate_rollback('kr');
 SELECT migrate_drop('kr');
+-- the same of a file, whose rows have not even that
+CREATE EXTENSION file_fdw;
+CREATE SERVER kr_files FOREIGN DATA WRAPPER file_fdw;
+CREATE FOREIGN TABLE kr_file (id bigint, v text) SERVER kr_files OPTIONS (program $$printf '1,a\n1,b\n2,c\n'$$, format 'csv');
+TRUNCATE kr_target;
+SELECT migrate_create('kr') > 0 AS created;
+SELECT migrate_map('kr', 'kr_file', 'kr_target', dedupe_by => 'v DESC', capture => 'none') > 0 AS mapped;
+SELECT migrate_start('kr');
+CALL migrate_run('kr');
+TABLE kr_target;
+SELECT action, key, sqlstate, source_row FROM migrate_rejected('kr') ORDER BY 1;
+SELECT migrate_rollback('kr');
+SELECT migrate_drop('kr');
+DROP EXTENSION file_fdw CASCADE;
 -- an empty one
 TRUNCATE kr_target, kr_there;
 SELECT migrate_create('kr') > 0 AS created;
