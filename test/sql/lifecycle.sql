@@ -89,7 +89,13 @@ SELECT migrate_rollback('lc');
 SELECT migrate_start('lc');
 SELECT migrate_pause('lc');
 SELECT migrate_backfill('lc', workers => 1) > 0 AS requested;
-SELECT pg_sleep(0.3);
+DO $$
+BEGIN
+	FOR i IN 1..600 LOOP
+		EXIT WHEN (SELECT throttle_reason = 'paused' FROM migrate_progress('lc'));
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END $$;
 SELECT state, blocks_done, throttle_reason FROM migrate_progress('lc');
 SELECT migrate_resume('lc');
 \set SHOW_CONTEXT never
