@@ -26,9 +26,18 @@ CREATE TABLE tgt (id int PRIMARY KEY, v text);
 INSERT INTO src SELECT i, repeat('v' || i, 10) FROM generate_series(1, 400000) i;
 ANALYZE src;
 SELECT migrate_create('m');
--- a copy that takes long enough to be met by all crashes
-CREATE FUNCTION slow(i int, v text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
-	'BEGIN IF i % 1000 = 0 THEN PERFORM pg_sleep(0.02); END IF; RETURN upper(v); END';
+-- a copy that is met by all crashes: while there are more to come it takes its time, and does not pass the last rows
+CREATE SEQUENCE crashes_to_come MINVALUE 0;
+CREATE FUNCTION slow(i int, v text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+	IF i % 1000 = 0 THEN
+		WHILE (SELECT last_value FROM public.crashes_to_come) > 0 LOOP
+			PERFORM pg_sleep(0.02);
+			EXIT WHEN i < 390000;
+		END LOOP;
+	END IF;
+	RETURN upper(v);
+END $$;
 SELECT migrate_map('m', 'src', 'tgt', '{"id": "id", "v": "public.slow(id, v)"}');
 SQL
 
@@ -57,7 +66,15 @@ sub resume
 
 sub kill_a_worker
 {
-	my $pid = ask(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'migrate_ext worker' ORDER BY random() LIMIT 1});
+	my $pid = '';
+
+	# one that was started a moment ago may not be there yet
+	for (1 .. 100)
+	{
+		$pid = ask(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'migrate_ext worker' ORDER BY random() LIMIT 1});
+		last if $pid ne '';
+		usleep(100_000);
+	}
 	return 0 if $pid eq '';
 	kill 'KILL', $pid;
 	return 1;
@@ -68,7 +85,7 @@ for my $writers (0, 1)
 	my $crashes = 0;
 	my $load;
 
-	$node->safe_psql('postgres', q{TRUNCATE tgt; SELECT migrate_start('m')});
+	$node->safe_psql('postgres', q{SELECT setval('crashes_to_come', 1); TRUNCATE tgt; SELECT migrate_start('m')});
 	resume();
 	for my $round (1 .. 12)
 	{
@@ -105,6 +122,7 @@ SQL
 		resume();
 	}
 	if ($load) { $load->kill_kill; }
+	ask(q{SELECT setval('crashes_to_come', 0)});
 	for (1 .. 3)
 	{
 		resume();
@@ -137,8 +155,13 @@ $reader->query_safe(q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FRO
 ask(q{SELECT migrate_backfill('m', workers => 2)});
 $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ 'rebuilding index tgt_v' AND wait_event_type = 'Lock'});
 is(ask(q{SELECT step FROM migrate_progress('m')}), 'index', 'an index is being built');
-kill 'KILL', ask(q{SELECT pid FROM pg_stat_activity WHERE query ~ 'rebuilding index tgt_v' AND backend_type = 'migrate_ext worker'});
-usleep(300_000);
+my $pid = ask(q{SELECT pid FROM pg_stat_activity WHERE query ~ 'rebuilding index tgt_v' AND backend_type = 'migrate_ext worker'});
+kill 'KILL', $pid;
+for (1 .. 600)
+{
+	last if ask("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid") eq '0';
+	usleep(100_000);
+}
 eval { $reader->{run}->kill_kill };
 is(ask(q{SELECT indisvalid FROM pg_index WHERE indexrelid = 'tgt_v'::regclass}), 'f', 'the crash has left an invalid one');
 resume();
