@@ -20,9 +20,14 @@ $primary->safe_psql('postgres', q{
 	CREATE TABLE tgt (id int PRIMARY KEY, v text);
 	INSERT INTO src SELECT i, repeat('v', 100) || i FROM generate_series(1, 50000) i;
 	SELECT migrate_create('m');
-	-- a copy that takes long enough to be met in the middle
-	CREATE FUNCTION slow(i int, v text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
-		'BEGIN IF i % 1000 = 0 THEN PERFORM pg_sleep(0.1); END IF; RETURN v; END';
+	-- a copy that is met in the middle: it does not pass this row while the brake is on
+	CREATE SEQUENCE brake MINVALUE 0;
+	SELECT setval('brake', 1);
+	CREATE FUNCTION slow(i int, v text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$
+	BEGIN
+		WHILE i = 30000 AND (SELECT last_value FROM public.brake) > 0 LOOP PERFORM pg_sleep(0.02); END LOOP;
+		RETURN v;
+	END $$;
 	SELECT migrate_map('m', 'src', 'tgt', '{"id": "id", "v": "public.slow(id, v)"}');
 	SELECT migrate_start('m')});
 $primary->safe_psql('postgres', q{SELECT migrate_backfill('m', workers => 1, batch_size => 100)});
@@ -48,7 +53,7 @@ my $before = $standby->safe_psql('postgres', 'SELECT count(*) FROM tgt');
 cmp_ok($before, '>', 0, 'in the middle');
 cmp_ok($before, '<', 50000, 'of the copy');
 is($standby->safe_psql('postgres', q{SELECT sum(rows) FROM migrate_ext.job_range}), $before, 'the counters survived with the rows');
-$standby->safe_psql('postgres', q{SELECT migrate_backfill('m')});
+$standby->safe_psql('postgres', q{SELECT setval('brake', 0); SELECT migrate_backfill('m')});
 $standby->safe_psql('postgres', q{CALL migrate_wait('m', '60 s')});
 is($standby->safe_psql('postgres', q{SELECT bool_and(checksum_match) FROM migrate_verify('m')}), 't', 'the new primary finishes it');
 is($standby->safe_psql('postgres', q{SELECT sum(rows) FROM migrate_ext.job_range}), '50000', 'each row was written once');
