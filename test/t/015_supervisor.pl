@@ -51,7 +51,14 @@ $primary->safe_psql('postgres', q{
 	CREATE EXTENSION migrate_ext;
 	CREATE TABLE src (id int PRIMARY KEY, v text);
 	CREATE TABLE tgt (id int PRIMARY KEY, v text);
-	CREATE FUNCTION slow(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN IF i % 500 = 0 THEN PERFORM pg_sleep(0.05); END IF; RETURN i; END';
+	-- a copy that takes its time, and more of it as it goes on: it is not over when the test comes late
+	CREATE SEQUENCE brake MINVALUE 0;
+	SELECT setval('brake', 1);
+	CREATE FUNCTION slow(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+	BEGIN
+		IF i % 500 = 0 AND (SELECT last_value FROM public.brake) > 0 THEN PERFORM pg_sleep(CASE WHEN i % 30000 < 15000 THEN 0.05 ELSE 1 END); END IF;
+		RETURN i;
+	END $$;
 	INSERT INTO src SELECT i, repeat('v', 100) || i FROM generate_series(1, 60000) i;
 	VACUUM ANALYZE src;
 	SELECT migrate_create('m');
@@ -75,7 +82,9 @@ $primary->safe_psql('postgres', q{SELECT pg_terminate_backend(min(pid)) FROM pg_
 until_true($primary, q{SELECT workers = 1 FROM migrate_progress('m')}, 'one worker was terminated, the other goes on');
 $primary->safe_psql('postgres', q{SELECT migrate_set('m', 'workers', '2')});
 
-# what does not come forward is left alone
+# what does not come forward is left alone: from here on, as until now it did
+my $rows = ask($primary, q{SELECT rows_written FROM migrate_progress('m')});
+until_true($primary, qq{SELECT rows_written > $rows FROM migrate_progress('m')}, 'it comes forward');
 $primary->safe_psql('postgres', q{SELECT migrate_set('m', 'throttle_query', 'SELECT true')});
 until_true($primary, q{SELECT throttle_reason IS NOT NULL FROM migrate_progress('m')}, 'the copy waits');
 for my $round (1 .. 6)
@@ -94,6 +103,7 @@ $primary->stop('immediate');
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'migrate_ext%'}), '0', 'a standby has no supervisor');
 $standby->promote;
 until_true($standby, $running, 'after a failover the copy goes on by itself');
+$standby->safe_psql('postgres', q{SELECT setval('brake', 0)});
 $standby->safe_psql('postgres', q{CALL migrate_wait('m', '60 s')});
 is($standby->safe_psql('postgres', q{SELECT bool_and(checksum_match) FROM migrate_verify('m')}), 't', 'equal at the end');
 is($standby->safe_psql('postgres', q{SELECT sum(rows) FROM migrate_ext.job_range}), '60000', 'each row was written once');
