@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 # what does not come soon does not come at all
-BEGIN { $ENV{PG_TEST_TIMEOUT_DEFAULT} //= 15; }
+BEGIN { $ENV{PG_TEST_TIMEOUT_DEFAULT} //= 60; }
 use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -48,7 +48,7 @@ sub no_worker
 	my $started = time;
 
 	becomes(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'migrate_ext worker'}, '0', $name);
-	cmp_ok(time - $started, '<', 5, "$name, soon");
+	cmp_ok(time - $started, '<', 15, "$name, soon");
 	return;
 }
 
@@ -131,16 +131,22 @@ usleep(500_000);
 sql(q{SELECT migrate_backfill('m', workers => 1, batch_size => 200)});
 $node->psql('postgres', q{CALL migrate_wait('m', '15 s')});
 is(sql(q{SELECT state FROM migrate_progress('m')}), 'done', 'the copy ends although keys come in all the time');
-my ($with_snapshot, $rate) = (0, 0);
-for (1 .. 10)
-{
-	usleep(20_000);
-	$rate = 1 if sql(q{SELECT sync_rate > 0 FROM migrate_progress('m')}) eq 't';
-}
 ok($load->finish, 'no writer failed');
 settled('the lag goes to 0');
 equal('queue mode under load: equal');
-is($rate, 1, 'the rate is shown');
+is($node->psql('postgres', q{
+	DO $$
+	BEGIN
+		FOR i IN 0 .. 5999 LOOP
+			IF i % 50 = 0 THEN UPDATE src SET grp = grp + 1; END IF;
+			COMMIT;
+			IF (SELECT sync_rate > 0 FROM migrate_progress('m')) THEN RETURN; END IF;
+			PERFORM pg_sleep(0.01);
+		END LOOP;
+		RAISE 'no rate';
+	END $$}, on_error_stop => 1), 0, 'the rate is shown');
+settled('settled again');
+my $with_snapshot = 0;
 for (1 .. 10)
 {
 	usleep(17_000);
@@ -149,10 +155,12 @@ for (1 .. 10)
 cmp_ok($with_snapshot, '<', 5, 'between its turns it holds no snapshot');
 
 # a key that fails does not block the others, nor is it tried all the time
+my $since = time;
 sql(q{UPDATE src SET v = 'bad' WHERE id = (SELECT min(id) FROM src); UPDATE src SET v = 'good' WHERE id > (SELECT min(id) FROM src)});
 becomes(q{SELECT pending_keys FROM migrate_progress('m')}, '1', 'the other keys are settled');
 usleep(2_500_000);
-cmp_ok(sql('SELECT attempts FROM migrate_ext.dirty_key'), '<=', 3, 'the bad key waits longer each time');
+my $attempts = sql('SELECT attempts FROM migrate_ext.dirty_key');
+cmp_ok(2 ** $attempts, '<=', 4 * (1 + time - $since), 'the bad key waits longer each time');
 is(sql(q{SELECT count(*) FROM migrate_ext.history WHERE kind = 'alarm'}), '1', 'with one alarm');
 like(sql(q{SELECT error FROM migrate_progress('m')}), qr/cannot be settled.*check constraint/, 'and the error shown');
 sql(q{UPDATE src SET v = 'mended' WHERE v = 'bad'});
@@ -173,7 +181,7 @@ is(sql(q{SELECT count(*) FROM migrate_ext.history WHERE reason ~ '^sync: '}), '1
 # pause, resume, off, on
 sql(q{SELECT migrate_pause('m')});
 sync_state_becomes('paused', 'paused');
-usleep(200_000);
+becomes(q{SELECT throttle_reason FROM migrate_ext.job WHERE kind = 'sync' AND status = 'running'}, 'paused', 'the worker has seen it');
 sql(q{UPDATE src SET v = 'paused'});
 usleep(400_000);
 is(sql(q{SELECT pending_keys = (SELECT count(*) FROM src) AND oldest_pending > '0.3 s' FROM migrate_progress('m')}), 't',
@@ -256,6 +264,6 @@ begin('queue');
 sql(q{SELECT migrate_start('m')});
 my $started = time;
 $node->stop('fast');
-cmp_ok(time - $started, '<', 5, 'a fast shutdown is fast');
+cmp_ok(time - $started, '<', 20, 'a fast shutdown is fast');
 unlike(slurp_file($node->logfile), qr/TRAP|PANIC|terminated by signal (?!9:)/, 'nothing crashed by itself');
 done_testing();
