@@ -1,6 +1,7 @@
 # P6: workers that cannot start, are ended, wait, fail, or lose their tables.
 use strict;
 use warnings;
+use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -51,6 +52,12 @@ is(sql(q{SELECT phase FROM migrate_status('m2')}), 'dual_write', 'and leaves not
 sql(q{CALL migrate_run('m2')});
 is(sql('SELECT count(*) FROM tgt2'), '1', 'migrate_run does the same work in the foreground');
 
+# slots enough from here on: that of a worker that has gone is free only when the server has noticed
+$node->append_conf('postgresql.conf', "max_worker_processes = 32\n");
+$node->restart;
+sql(q{SELECT migrate_backfill('m', workers => 3)});
+becomes('paused', 'it waits again after a restart');
+
 # calls are idempotent
 ($rc, $out, $err) = $node->psql('postgres', q{SELECT migrate_backfill('m')});
 like($err, qr/NOTICE.*is running already/, 'a running backfill is reported');
@@ -67,7 +74,7 @@ becomes('interrupted', 'without workers it is interrupted');
 ($rc, $out, $err) = $node->psql('postgres', q{CALL migrate_wait('m')});
 like($err, qr/was interrupted.*migrate_backfill again/s, 'migrate_wait says so');
 sql(q{SELECT migrate_resume('m')});
-$node->psql('postgres', q{CALL migrate_wait('m', '30 s')});
+$node->psql('postgres', q{CALL migrate_wait('m', '90 s')});
 becomes('done', 'migrate_resume starts new ones');
 is(sql('SELECT count(*) FROM tgt'), '30000', 'and everything is copied');
 
@@ -77,17 +84,20 @@ sql(q{SELECT migrate_pause('m')});
 sql(q{SELECT migrate_backfill('m', run_for => '200 ms')});
 becomes('stopped', 'run_for ends the run');
 sql(q{SELECT migrate_resume('m')});
-$node->psql('postgres', q{CALL migrate_wait('m', '30 s')});
+$node->psql('postgres', q{CALL migrate_wait('m', '90 s')});
 is(sql('SELECT count(*) FROM tgt'), '30000', 'and the next one goes on');
 
 # a cancelled foreground run
 fresh();
 sql(q{SELECT migrate_pause('m')});
-($rc, $out, $err) = $node->psql('postgres', q{SET statement_timeout = '300 ms'; CALL migrate_run('m')});
+my $run = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') . ' application_name=run', '-c', q{CALL migrate_run('m')} ], '>', \$out, '2>', \$err);
+becomes('paused', 'migrate_run waits');
+sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'run'});
+eval { $run->finish };
 like($err, qr/canceling statement/, 'migrate_run can be cancelled');
 becomes('interrupted', 'and holds nothing afterwards');
 sql(q{SELECT migrate_resume('m')});
-$node->psql('postgres', q{CALL migrate_wait('m', '30 s')});
+$node->psql('postgres', q{CALL migrate_wait('m', '90 s')});
 is(sql('SELECT count(*) FROM tgt'), '30000', 'and is resumed by workers');
 
 # data that the target does not take
@@ -95,14 +105,14 @@ fresh();
 sql(q{ALTER TABLE tgt ADD CHECK (id <> 20000)});
 sql(q{SELECT migrate_set('m', 'max_rejects', '0')});
 sql(q{SELECT migrate_backfill('m', workers => 1)});
-($rc, $out, $err) = $node->psql('postgres', q{CALL migrate_wait('m', '30 s')});
+($rc, $out, $err) = $node->psql('postgres', q{CALL migrate_wait('m', '90 s')});
 like($err, qr/failed: .*violates check constraint/, 'bad data fails the job with its reason');
 like(sql(q{SELECT error FROM migrate_progress('m')}), qr/check constraint/, 'which is shown');
 like(sql(q{SELECT error_context FROM migrate_ext.job ORDER BY job_id DESC LIMIT 1}),
 	qr/copying blocks \d+ to \d+ of public\.src/, 'with the place');
 is(sql(q{SELECT error_sqlstate FROM migrate_ext.job ORDER BY job_id DESC LIMIT 1}), '23514', 'and the SQLSTATE');
 sql(q{ALTER TABLE tgt DROP CONSTRAINT tgt_id_check; SELECT migrate_backfill('m')});
-$node->psql('postgres', q{CALL migrate_wait('m', '30 s')});
+$node->psql('postgres', q{CALL migrate_wait('m', '90 s')});
 is(sql('SELECT count(*) FROM tgt'), '30000', 'mended, it goes on');
 
 # a rewrite of the source during the copy
@@ -112,7 +122,7 @@ sql(q{SELECT migrate_backfill('m', workers => 1, batch_size => 1000)});
 sql(q{DELETE FROM src WHERE id % 2 = 0});
 sql('VACUUM FULL src');
 sql(q{SELECT migrate_resume('m')});
-$node->psql('postgres', q{CALL migrate_wait('m', '30 s')});
+$node->psql('postgres', q{CALL migrate_wait('m', '90 s')});
 is(sql('SELECT count(*) FROM (TABLE src EXCEPT TABLE tgt) x'), '0', 'VACUUM FULL moves rows, none is lost');
 is(sql('SELECT count(*) FROM tgt'), '15000', 'nor brought back');
 

@@ -222,14 +222,25 @@ no_worker('a rollback ends it');
 # no slot is free: a warning, and all else is done
 sql(q{CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY); INSERT INTO a VALUES (1);
 	SELECT migrate_create('other'); SELECT migrate_map('other', 'a', 'b'); SELECT migrate_start('other'); SELECT migrate_pause('other')});
-sql(q{SELECT migrate_backfill('other', workers => 3)});
+# a slot is free when the server has noticed that its worker is gone, which is later than that nobody sees it
+for (1 .. 100)
+{
+	$node->psql('postgres', q{SELECT migrate_backfill('other', workers => 2); SELECT migrate_set('other', 'workers', '3')});
+	last if sql(q{SELECT workers FROM migrate_progress('other')}) eq '3';
+	usleep(100_000);
+}
 my ($rc, $out, $err) = $node->psql('postgres', q{SELECT migrate_start('m')});
 is($out, 'dual_write', 'without a free slot the start succeeds');
 like($err, qr/WARNING.*sync worker.*could not be started.*max_worker_processes/s, 'with a warning');
 is(sql(q{SELECT sync_state FROM migrate_progress('m')}), 'not running', 'that can be seen');
 sql(q{SELECT migrate_rollback('other'); SELECT migrate_drop('other'); CALL migrate_run('m')});
 no_worker('the slots are free');
-sql(q{SELECT migrate_resume('m')});
+for (1 .. 100)
+{
+	sql(q{SELECT migrate_resume('m')});
+	last if sql(q{SELECT sync_state FROM migrate_progress('m')}) eq 'running';
+	usleep(100_000);
+}
 is(sql(q{SELECT sync_state FROM migrate_progress('m')}), 'running', 'now it is started');
 
 # a backfill does not end while another sync, here a session, has taken keys that it wants
