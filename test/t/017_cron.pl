@@ -36,7 +36,7 @@ ok($node->poll_query_until('postgres', q{SELECT state FROM migrate_progress('m')
 my $first = sql(q{SELECT rows_written FROM migrate_progress('m')});
 cmp_ok($first, '>', 0, 'it has copied some');
 cmp_ok($first, '<', 30000, 'and not all');
-is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'migrate_ext worker'}), '0', 'by day nobody works');
+ok($node->poll_query_until('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'migrate_ext worker'}, '0'), 'by day nobody works');
 sql(q{UPDATE src SET v = 'by day' WHERE id % 100 = 0; DELETE FROM src WHERE id % 1000 = 1});
 ok($node->poll_query_until('postgres', q{SELECT state = 'running' OR rows_written > } . $first . q{ FROM migrate_progress('m')}), 'the second window begins');
 ok($node->poll_query_until('postgres', qq{SELECT rows_written > $first FROM migrate_progress('m')}), 'where the first one stopped');
