@@ -31,7 +31,7 @@ $primary->safe_psql('postgres', q{
 	CREATE TABLE tgt (id int PRIMARY KEY, v text, n int);
 	-- a copy that takes its time, here and there
 	CREATE FUNCTION slow(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
-		'BEGIN IF i % 500 = 0 THEN PERFORM pg_sleep(0.1); END IF; RETURN i; END';
+		'BEGIN IF i % 500 = 0 THEN PERFORM pg_sleep(0.4); END IF; RETURN i; END';
 	INSERT INTO src SELECT i, repeat('v', 100) || i FROM generate_series(1, 40000) i;
 	VACUUM ANALYZE src;
 	SELECT migrate_create('m');
@@ -62,7 +62,7 @@ sub rows_written
 # replay that stands still: the server's own measure of the lag does, too
 $primary->wait_for_catchup('one', 'replay');
 set('max_replica_lag', '300ms');
-set('pause_replica_lag', '1500ms');
+set('pause_replica_lag', '1h');
 set('sample_interval', '200ms');
 set('throttle_query', 'SELECT true');
 $primary->safe_psql('postgres', q{SELECT migrate_backfill('m')});
@@ -71,6 +71,7 @@ set('throttle_query', '');
 waits_for('^replica one is .* behind \(max_replica_lag 0.3 s\)', 'the copy follows a standby whose replay stands still');
 my $before = rows_written();
 cmp_ok($before, '<', 40000, 'in the middle');
+set('pause_replica_lag', '1500ms');
 waits_for('^paused: replica one is .* behind \(pause_replica_lag 1.5 s\)', 'a longer lag is an alarm');
 is(rows_written(), $before, 'nothing is copied meanwhile');
 is($primary->safe_psql('postgres', q{SELECT count(*) FROM migrate_ext.history WHERE kind = 'alarm' AND reason ~ 'pause_replica_lag'}),
@@ -102,14 +103,18 @@ set('max_replica_lag_bytes', '0');
 set('max_wal_rate', '8kB');
 waits_for('^[0-9]+ .* of WAL a second \(max_wal_rate 8192 bytes\)', 'the rate of WAL');
 set('max_wal_rate', '0');
-$primary->safe_psql('postgres', q{CREATE OR REPLACE FUNCTION slow(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
-	'BEGIN IF i BETWEEN 700 AND 720 THEN PERFORM pg_sleep(0.3); END IF; RETURN i; END'});
+# the rest at once; later a batch that does not end while the brake is on
+$primary->safe_psql('postgres', q{CREATE SEQUENCE brake MINVALUE 0;
+	SELECT setval('brake', 0);
+	CREATE OR REPLACE FUNCTION slow(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+	'BEGIN WHILE i = 700 AND (SELECT last_value FROM public.brake) > 0 LOOP PERFORM pg_sleep(0.02); END LOOP; RETURN i; END'});
 $primary->safe_psql('postgres', q{CALL migrate_wait('m', '60 s')});
 is($primary->safe_psql('postgres', q{SELECT bool_and(checksum_match) FROM migrate_verify('m')}), 't', 'equal at the end');
 $primary->safe_psql('postgres', q{SELECT migrate_rollback('m'); TRUNCATE tgt});
 
 # sessions that wait for a batch: the other worker stands still
 $primary->safe_psql('postgres', q{
+	SELECT setval('brake', 1);
 	SELECT migrate_drop('m');
 	SELECT migrate_create('m');
 	SELECT migrate_map('m', 'src', 'tgt', '{"id": "id", "v": "v", "n": "public.slow(id)"}');
@@ -123,14 +128,15 @@ $primary->safe_psql('postgres', q{SELECT migrate_backfill('m', workers => 2, bat
 $primary->poll_query_until('postgres', q{SELECT rows_written > 100 FROM migrate_progress('m')});
 my @sessions = map
 {
-	IPC::Run::start([ 'psql', '-XAtq', '-d', $primary->connstr('postgres'), '-c', "UPDATE src SET v = v || 'x' WHERE id = $_" ],
+	IPC::Run::start([ 'psql', '-XAtq', '-d', $primary->connstr('postgres'), '-c', "SET deadlock_timeout = '60s'", '-c', "UPDATE src SET v = v || 'x' WHERE id = $_" ],
 		'>', \my $out, '2>', \my $err);
 } 1 .. 4;
 waits_for('^[34] sessions wait for a lock of a worker \(max_lock_waiters 2\)', 'sessions that wait for a batch');
-$_->finish for @sessions;
 
 # a vacuum that must not be held up
 set('throttle_query', 'SELECT true');
+$primary->safe_psql('postgres', q{SELECT setval('brake', 0)});
+$_->finish for @sessions;
 $primary->safe_psql('postgres', q{DO $$ BEGIN FOR i IN 1 .. 110000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$});
 ok($primary->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%to prevent wraparound)'
 	AND backend_type = 'autovacuum worker' AND datname = 'postgres'}), 'autovacuum prevents wraparound');
