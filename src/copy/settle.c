@@ -259,6 +259,13 @@ switch_off(const char *setting)
 	(void) set_config_option(setting, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+/* Is there an index by which a key's row is found?  Not where the target finds more values equal than the index does. */
+static bool
+has_unique_index(const Mapping *m)
+{
+	return !ref_dedupes(m) && projection_source_is_unique(m, true);
+}
+
 /*
  * Looks keys up by the index that is known to be there: by what the planner
  * knows, it might rather read the whole source for each batch.  Rows that are counted are
@@ -269,7 +276,7 @@ prefer_joins(const Mapping *m)
 {
 	if (ref_is_multiset(m))
 		switch_off("enable_nestloop");
-	else if (projection_source_is_unique(m, true))
+	else if (has_unique_index(m))
 	{
 		switch_off("enable_hashjoin");
 		switch_off("enable_mergejoin");
@@ -325,7 +332,7 @@ settle_batch_keys(const Mapping *m, int limit)
 
 	if (ref_is_multiset(m))
 		return Max(limit, MAX_BATCH_KEYS);
-	if (projection_source_is_unique(m, true))
+	if (has_unique_index(m))
 		return limit;
 	blocks = source_blocks(m);
 	if (blocks <= SCALE_BLOCKS || search_cost(m) < blocks * seq_page_cost)

@@ -110,15 +110,24 @@ ref_key_operator(const Mapping *m, const char *name)
 	return quote_operator(entry->eq_opr);
 }
 
-/* " COLLATE ...": a column's collation, if its type has one. */
-static const char *
-column_collation(Oid relid, AttrNumber attnum)
+/* A column's collation; InvalidOid if its type has none. */
+static Oid
+collation_of(Oid relid, AttrNumber attnum)
 {
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
 
 	get_atttypetypmodcoll(relid, attnum, &type, &typmod, &collation);
+	return collation;
+}
+
+/* " COLLATE ...": a column's collation, if its type has one. */
+static const char *
+column_collation(Oid relid, AttrNumber attnum)
+{
+	Oid			collation = collation_of(relid, attnum);
+
 	return OidIsValid(collation) ? psprintf(" COLLATE %s", quote_collation(collation)) : "";
 }
 
@@ -288,6 +297,18 @@ ref_key_operand(const Mapping *m, KeyForm form, const char *alias, int i)
 }
 
 /*
+ * May values that differ be equal as a key of the target?  Where several source rows may have
+ * one key, these are all its rows.
+ */
+static bool
+is_looser(const Mapping *m, const char *name)
+{
+	Oid			collation = collation_of(m->target, ref_target_attnum(m, name));
+
+	return ref_dedupes(m) && OidIsValid(collation) && !get_collation_isdeterministic(collation);
+}
+
+/*
  * The operand of an equality.  Keys of a set have the target's collation; a
  * source column has its own, explicitly: two different ones could not be
  * compared, and an index on it has this one.
@@ -302,7 +323,7 @@ equal_operand(const Mapping *m, KeyForm form, const char *alias, int i)
 	if (form != KEY_OF_SOURCE)
 		return operand;
 	column = bare_column(m, name);
-	return psprintf("%s%s", operand, column != NULL ? column_collation(m->source, get_attnum(m->source, column)) : ref_collation(m, name));
+	return psprintf("%s%s", operand, column != NULL && !is_looser(m, name) ? column_collation(m->source, get_attnum(m->source, column)) : ref_collation(m, name));
 }
 
 /* "src.column = value of its type": a column of the source, and a text. */
