@@ -263,6 +263,21 @@ dirty_key_any_failed(int64 migration_id)
 	return found;
 }
 
+/* May any key of a mapping be wrong? */
+bool
+dirty_key_any_every(int64 migration_id)
+{
+	SpiScope	scope;
+	bool		found;
+
+	spi_open_catalog(&scope);
+	found = spi_run("SELECT FROM migrate_ext.dirty_key JOIN migrate_ext.mapping USING (mapping_id) "
+					"WHERE migration_id = $1 AND dirty_key.key IS NULL AND lookup IS NULL LIMIT 1",
+					SPI_ARGS(spi_int8(migration_id))) > 0;
+	spi_close(&scope);
+	return found;
+}
+
 /* The keys of a mapping whose settling has failed: a list of FailedKey *. */
 List *
 dirty_key_list_failed(int64 mapping_id)

@@ -53,6 +53,7 @@ extern void dirty_key_failed(int64 mapping_id, const int64 *ids, int n,
 extern int64 dirty_key_count(int64 migration_id);
 extern bool dirty_key_first_error(int64 migration_id, char **key, char **message);
 extern bool dirty_key_any_failed(int64 migration_id);
+extern bool dirty_key_any_every(int64 migration_id);
 extern List *dirty_key_list_failed(int64 mapping_id);
 extern void dirty_key_read_pending(int64 mapping_id, List **keys, bool *every);
 extern void dirty_key_delete_all(int64 migration_id, bool reverse);
