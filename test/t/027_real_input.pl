@@ -556,12 +556,12 @@ sub insist
 {
 	my ($db, $name, $want, $statements) = @_;
 	my ($rc, $out, $err);
+	my $until = time + $PostgreSQL::Test::Utils::timeout_default;
 
-	for (1 .. 50)
+	do
 	{
 		($rc, $out, $err) = $node->psql($db->{name}, $statements);
-		last if $rc == 0;
-	}
+	} while ($rc != 0 && time < $until);
 	is(join("\n", (split /\n/, $out)[-1] // ''), $want, "$db->{name}: $name") or diag($err);
 	return;
 }
@@ -664,7 +664,7 @@ sub round_trip
 	note("$name: " . sql($db, q{SELECT string_agg(format('%s %s', relname, n_live_tup), ', ' ORDER BY relname) FROM pg_stat_user_tables WHERE schemaname = '} . $db->{schema} . q{'}));
 	is(sql($db, "SELECT severity, subject, finding FROM migrate_assess('$name') WHERE severity = 'blocker'"), '', "$name: nothing blocks the start");
 	note(sql($db, "SELECT severity, subject, finding FROM migrate_assess('$name') WHERE severity <> 'info'"));
-	sql($db, "SELECT migrate_set('$name', 'cutover_attempts', '100'), migrate_set('$name', 'batch_rows', '100..500'), migrate_set('$name', 'sync_interval', '200ms')");
+	sql($db, "SELECT migrate_set('$name', 'cutover_attempts', '100'), migrate_set('$name', 'batch_rows', '100..500'), migrate_set('$name', 'sync_interval', '200ms'), migrate_set('$name', 'max_pending_keys', '100')");
 
 	start_load($db, 2, 'read committed', 'prepared');
 	start_load($db, 1, 'repeatable read', 'simple');
