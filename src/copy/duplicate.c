@@ -176,8 +176,8 @@ note_rows(const Job *job, const Mapping *m, LostRow *rows, int n)
 }
 
 /*
- * Ends the search for somebody who waits to lock the source, as a rollback does, and behind whom
- * the application waits.
+ * Ends a job's search for somebody who waits to lock the source, as a rollback does, and behind whom
+ * the application waits.  One of a sync may be the rollback's own.
  */
 static void
 give_way(const Mapping *m)
@@ -196,7 +196,8 @@ note_found(const Mapping *m, uint64 n, void *arg)
 	LostRow    *rows = read_places(n);
 	uint64		begin = 0;
 
-	give_way(m);
+	if (arg != NULL)
+		give_way(m);
 	for (uint64 i = 1; i <= n; i++)
 	{
 		if (i < n && rows[i].relation == rows[begin].relation)
