@@ -12,12 +12,10 @@
 #include "base/compat.h"
 #include "base/spi.h"
 #include "catalog/dirty_key.h"
-#include "catalog/rejected_row.h"
 #include "copy/requeue.h"
 #include "copy/sync.h"
 #include "projection/lookup.h"
 #include "projection/projection.h"
-#include "projection/reference.h"
 
 /* A column of the rows that SPI has read, as jsonb[]; those where it is null are left out. */
 ArrayType *
