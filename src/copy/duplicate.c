@@ -12,13 +12,11 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/itemptr.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 
 #include "base/spi.h"
 #include "capture/apply_frame.h"
@@ -28,6 +26,7 @@
 #include "copy/duplicate.h"
 #include "copy/requeue.h"
 #include "copy/settle.h"
+#include "projection/key.h"
 #include "projection/projection.h"
 #include "projection/reference.h"
 
@@ -82,7 +81,7 @@ has_places(Oid source)
 
 	foreach(lc, find_all_inheritors(source, NoLock, NULL))
 	{
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+		if (key_is_foreign(lfirst_oid(lc)))
 			return false;
 	}
 	return true;
